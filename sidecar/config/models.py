@@ -1,0 +1,163 @@
+"""
+What a configuration says, as frozen data: no file, no environment, no default computed elsewhere.
+
+The words are those of the file (README.md, `config/reference.yaml`); durations carry their unit in the name.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from attrs import field, frozen
+from attrs.validators import ge, gt, le
+
+MIB = 1024 * 1024
+
+
+@frozen
+class Secret:
+    """A value nobody may see: `repr` and `str` hide it, `reveal()` is the only way to it."""
+
+    value: str | None = field(repr=False)
+    variable: str | None = None
+    """The environment variable it came from, when it did. `value` is None when that variable is not set."""
+
+    def reveal(self) -> str | None:
+        return self.value
+
+    def __str__(self) -> str:
+        return "***"
+
+
+@frozen
+class Listener:
+    """Where clients reach us."""
+
+    address: str = "127.0.0.1"
+    port: int = field(default=12000, validator=[ge(0), le(65535)])
+    """0 lets the system choose; the port taken is printed at the start."""
+    timeout_s: float = field(default=300.0, validator=gt(0))
+    """How long one request may take in all; a stream has no such limit."""
+    max_body_bytes: int = field(default=32 * MIB, validator=ge(1))
+
+
+@frozen
+class Admin:
+    """Where operators reach us."""
+
+    address: str = "127.0.0.1"
+    port: int = field(default=9901, validator=[ge(0), le(65535)])
+
+
+@frozen
+class Provider:
+    """One entry of `model_providers`: a model and the place that serves it."""
+
+    model: str
+    """`provider/name`, or `provider/*` for every model of that provider."""
+    name: str
+    """What the file calls this entry; the model id when the file gives none."""
+    access_key: Secret | None = None
+    default: bool = False
+    base_url: str | None = None
+    http_host: str | None = None
+    interface: str | None = None
+    """`openai` or `anthropic` (or one of Plano's provider names) when it cannot be told from the provider's name."""
+    passthrough_auth: bool = False
+    headers: Mapping[str, str] = field(factory=dict, hash=False)
+
+    @property
+    def is_wildcard(self) -> bool:
+        return self.model.endswith("/*")
+
+
+@frozen(cache_hash=True)
+class Route:
+    """A kind of work and the models that are good at it, best first."""
+
+    name: str
+    description: str
+    models: tuple[str, ...]
+    """Concrete model ids, `provider/name`, aliases resolved, best first; never empty."""
+    examples: tuple[str, ...] = ()
+    """Prompts that belong here. None are needed; each helps the classifier."""
+
+
+class ClassifierKind(StrEnum):
+    EMBEDDED = "embedded"
+    LLM = "llm"
+    EMBEDDINGS = "embeddings"
+
+
+@frozen
+class Breaker:
+    """When a classifier that keeps failing is left alone."""
+
+    failures: int = field(default=5, validator=ge(1))
+    """So many failures in a row open the circuit."""
+    cooldown_s: float = field(default=30.0, validator=gt(0))
+    """For so long it is not asked; then one request tries it again."""
+
+
+@frozen
+class Classifier:
+    """What decides which route a conversation belongs to."""
+
+    type: ClassifierKind = ClassifierKind.EMBEDDED
+    timeout_s: float = field(default=2.0, validator=gt(0))
+    """A verdict that takes longer is given up, and the request's own model answers."""
+    threshold: float | None = field(default=None)
+    """`embedded`, `embeddings`: the least confidence, 0 to 1, that counts as a match. Unset: the classifier's own."""
+    base_url: str | None = None
+    """`llm`, `embeddings`: the endpoint's base, such as `http://localhost:11434/v1`."""
+    model: str | None = None
+    """`llm`, `embeddings`: the model's name as the endpoint knows it."""
+    access_key: Secret | None = None
+    template: str | None = None
+    """`llm`: the text of the prompt template (the file gives its path). Unset: our own."""
+    breaker: Breaker = field(factory=Breaker)
+
+
+class TtlPolicy(StrEnum):
+    SLIDING = "sliding"
+    """Counted from the session's last request."""
+    FIXED = "fixed"
+    """Counted from the session's first decision."""
+
+
+@frozen
+class Routing:
+    """How sessions are told apart and how long they keep their model."""
+
+    session_ttl_seconds: int = field(default=600, validator=[ge(1), le(30 * 86400)])
+    session_ttl_policy: TtlPolicy = TtlPolicy.SLIDING
+    session_max_entries: int = field(default=10_000, validator=[ge(1), le(10_000_000)])
+    session_sources: tuple[str, ...] | None = None
+    """Which identifiers of well-known clients count as a session, in order. Unset: all that are known."""
+    pin_unmatched: bool = True
+    """Whether a session that matched no route keeps the model that answered."""
+    apply_to: tuple[str, ...] | None = None
+    """Model names or aliases that routing applies to. Unset: all."""
+    classifier: Classifier = field(factory=Classifier)
+
+
+@frozen
+class Tracing:
+    random_sampling: float = field(default=0.0, validator=[ge(0), le(100)])
+    """Per cent of requests that are traced."""
+
+
+@frozen
+class Config:
+    """One whole configuration, checked: every name in it resolves."""
+
+    version: str = "v0.4.0"
+    listener: Listener = field(factory=Listener)
+    admin: Admin = field(factory=Admin)
+    providers: tuple[Provider, ...] = ()
+    aliases: Mapping[str, str] = field(factory=dict, hash=False)
+    """Alias -> the model it stands for, as written in the file."""
+    routes: tuple[Route, ...] = ()
+    routing: Routing = field(factory=Routing)
+    tracing: Tracing = field(factory=Tracing)
+    source: str = "built-in"
+    """The file it was read from, for messages."""
