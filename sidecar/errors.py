@@ -66,11 +66,32 @@ class MethodNotAllowed(RequestError):
     code = "method_not_allowed"
 
 
+class RequestTimeout(RequestError):
+    """The client took too long to send its request."""
+
+    status = 408
+    code = "request_timeout"
+
+
 class BodyTooLarge(RequestError):
     """The body is over `listener.max_body_bytes`."""
 
     status = 413
     code = "body_too_large"
+
+
+class UnsupportedEncoding(RequestError):
+    """The body is compressed in a way we cannot read."""
+
+    status = 415
+    code = "unsupported_encoding"
+
+
+class ExpectationFailed(RequestError):
+    """`Expect` asks for something other than `100-continue`."""
+
+    status = 417
+    code = "expectation_failed"
 
 
 class UpstreamError(SidecarError):

@@ -6,11 +6,47 @@ The words are those of the file (README.md, `config/reference.yaml`); durations 
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
+import attrs
 from attrs import field, frozen
-from attrs.validators import ge, gt, le
+from attrs.validators import optional
 
 MIB = 1024 * 1024
+
+
+@frozen
+class Range:
+    """The numbers a field may hold: the check beside the field, and the words for a message about it."""
+
+    low: float
+    high: float
+    above: bool = False
+    """Whether `low` itself is too little."""
+
+    def __contains__(self, value: float) -> bool:
+        # Written so that NaN is in no range.
+        return (value > self.low if self.above else value >= self.low) and value <= self.high
+
+    def __call__(self, _instance: object, attribute: "attrs.Attribute[Any]", value: float) -> None:
+        if value not in self:
+            raise ValueError(f"{attribute.name} must be {self.bound(value)}, got {value!r}")
+
+    def bound(self, value: float | None) -> str:
+        """The bound that `value` breaks; of something that is no number at all, the lower one."""
+        if value is not None and value > self.high:
+            return f"at most {self.high:.15g}"
+        return f"{'more than' if self.above else 'at least'} {self.low:.15g}"
+
+
+PORT = Range(0, 65535)
+TIMEOUT_S = Range(0, 24 * 3600, above=True)
+BODY_BYTES = Range(1, 1024 * MIB)
+FRACTION = Range(0, 1)
+PER_CENT = Range(0, 100)
+FAILURES = Range(1, 1000)
+SESSION_TTL_SECONDS = Range(1, 30 * 86400)
+SESSION_ENTRIES = Range(1, 10_000_000)
 
 
 @frozen
@@ -33,11 +69,11 @@ class Listener:
     """Where clients reach us."""
 
     address: str = "127.0.0.1"
-    port: int = field(default=12000, validator=[ge(0), le(65535)])
+    port: int = field(default=12000, validator=PORT)
     """0 lets the system choose; the port taken is printed at the start."""
-    timeout_s: float = field(default=300.0, validator=gt(0))
+    timeout_s: float = field(default=300.0, validator=TIMEOUT_S)
     """How long one request may take in all; a stream has no such limit."""
-    max_body_bytes: int = field(default=32 * MIB, validator=ge(1))
+    max_body_bytes: int = field(default=32 * MIB, validator=BODY_BYTES)
 
 
 @frozen
@@ -45,7 +81,7 @@ class Admin:
     """Where operators reach us."""
 
     address: str = "127.0.0.1"
-    port: int = field(default=9901, validator=[ge(0), le(65535)])
+    port: int = field(default=9901, validator=PORT)
 
 
 @frozen
@@ -63,7 +99,11 @@ class Provider:
     interface: str | None = None
     """`openai` or `anthropic` (or one of Plano's provider names) when it cannot be told from the provider's name."""
     passthrough_auth: bool = False
-    headers: Mapping[str, str] = field(factory=dict, hash=False)
+    headers: Mapping[str, Secret] = field(factory=dict, hash=False)
+    """Sent with every call to this provider. Their values may hold keys, so they are as secret as one."""
+    missing: tuple[str, ...] = ()
+    """Environment variables that this entry names and that are not set. While there are any it cannot be called:
+    without its `base_url` a request would go to the wrong place."""
 
     @property
     def is_wildcard(self) -> bool:
@@ -92,9 +132,9 @@ class ClassifierKind(StrEnum):
 class Breaker:
     """When a classifier that keeps failing is left alone."""
 
-    failures: int = field(default=5, validator=ge(1))
+    failures: int = field(default=5, validator=FAILURES)
     """So many failures in a row open the circuit."""
-    cooldown_s: float = field(default=30.0, validator=gt(0))
+    cooldown_s: float = field(default=30.0, validator=TIMEOUT_S)
     """For so long it is not asked; then one request tries it again."""
 
 
@@ -103,9 +143,9 @@ class Classifier:
     """What decides which route a conversation belongs to."""
 
     type: ClassifierKind = ClassifierKind.EMBEDDED
-    timeout_s: float = field(default=2.0, validator=gt(0))
+    timeout_s: float = field(default=2.0, validator=TIMEOUT_S)
     """A verdict that takes longer is given up, and the request's own model answers."""
-    threshold: float | None = field(default=None)
+    threshold: float | None = field(default=None, validator=optional(FRACTION))
     """`embedded`, `embeddings`: the least confidence, 0 to 1, that counts as a match. Unset: the classifier's own."""
     base_url: str | None = None
     """`llm`, `embeddings`: the endpoint's base, such as `http://localhost:11434/v1`."""
@@ -128,9 +168,9 @@ class TtlPolicy(StrEnum):
 class Routing:
     """How sessions are told apart and how long they keep their model."""
 
-    session_ttl_seconds: int = field(default=600, validator=[ge(1), le(30 * 86400)])
+    session_ttl_seconds: int = field(default=600, validator=SESSION_TTL_SECONDS)
     session_ttl_policy: TtlPolicy = TtlPolicy.SLIDING
-    session_max_entries: int = field(default=10_000, validator=[ge(1), le(10_000_000)])
+    session_max_entries: int = field(default=10_000, validator=SESSION_ENTRIES)
     session_sources: tuple[str, ...] | None = None
     """Which identifiers of well-known clients count as a session, in order. Unset: all that are known."""
     pin_unmatched: bool = True
@@ -142,7 +182,7 @@ class Routing:
 
 @frozen
 class Tracing:
-    random_sampling: float = field(default=0.0, validator=[ge(0), le(100)])
+    random_sampling: float = field(default=0.0, validator=PER_CENT)
     """Per cent of requests that are traced."""
 
 

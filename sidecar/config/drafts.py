@@ -1,0 +1,79 @@
+"""
+What one value at a time could be read from the file, before it is known whether the whole of it fits together.
+
+A draft keeps its node, so that a check that looks further can still name the place. What was wrong is missing.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
+
+from attrs import field, frozen
+
+from sidecar.config.document import Node
+from sidecar.config.models import Admin, Routing, Secret, Tracing
+from sidecar.config.reading import Reader, Reading
+from sidecar.config.variables import Url
+
+T = TypeVar("T")
+
+
+@frozen
+class Placed(Generic[T]):
+    """A value and where it stands."""
+
+    value: T
+    node: Node = field(repr=False)
+
+
+def placed(reader: Reader[T]) -> Reader[Placed[T]]:
+    def read(node: Node, reading: Reading) -> Placed[T]:
+        return Placed(reader(node, reading), node)
+
+    return read
+
+
+@frozen
+class RouteDraft:
+    """An entry of `routing_preferences`, with its models as they are called in the file."""
+
+    node: Node
+    name: str | None = None
+    description: str | None = None
+    models: tuple[Placed[str], ...] = ()
+    examples: tuple[str, ...] = ()
+    selection_policy: object = None
+
+
+@frozen
+class ProviderDraft:
+    """An entry of `model_providers`."""
+
+    node: Node
+    model: str | None = None
+    name: str | None = None
+    access_key: Secret | None = None
+    default: bool = False
+    base_url: Url = field(factory=lambda: Url(None))
+    http_host: str | None = None
+    interface: str | None = None
+    passthrough_auth: bool = False
+    headers: Mapping[str, Secret] = field(factory=dict)
+    routes: tuple[RouteDraft, ...] = ()
+
+
+@frozen
+class Draft:
+    """A whole file."""
+
+    node: Node
+    version: str = "v0.4.0"
+    listeners: Placed[Mapping[str, Any]] | None = None
+    listener: Placed[Mapping[str, Any]] | None = None
+    admin: Admin = field(factory=Admin)
+    providers: tuple[ProviderDraft, ...] = ()
+    aliases: Mapping[str, str] = field(factory=dict)
+    routes: tuple[RouteDraft, ...] = ()
+    routing: Routing = field(factory=Routing)
+    tracing: Tracing = field(factory=Tracing)
+    overrides: object = None
+    mode: object = None

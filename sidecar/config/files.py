@@ -1,0 +1,40 @@
+"""
+Reading files: the only place that opens one. Bounded, UTF-8, and every way it can fail is a sentence.
+"""
+
+from pathlib import Path
+
+from sidecar.config.document import Node
+from sidecar.config.reading import Reading, Wrong
+from sidecar.config.values import typed_text
+
+MAX_FILE_BYTES = 1024 * 1024
+MAX_TEMPLATE_BYTES = 64 * 1024
+
+
+def read_bounded(path: Path, limit: int = MAX_FILE_BYTES) -> str:
+    """The text of a file. Raises Wrong."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except (OSError, ValueError) as exc:
+        reason = getattr(exc, "strerror", None) or "that is no path"
+        raise Wrong(f"cannot be read: {reason}") from exc
+    if len(data) > limit:
+        raise Wrong(f"is too large: it may have {limit} bytes at most")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise Wrong(f"is not UTF-8 text: byte {exc.start} does not belong there") from exc
+
+
+def template(node: Node, reading: Reading) -> str:
+    """The text of the file that the value names, beside the configuration file."""
+    path = typed_text(node)
+    try:
+        text = read_bounded(reading.folder / path, MAX_TEMPLATE_BYTES)
+    except Wrong as wrong:
+        raise Wrong(f"names the file {node.shown}, which {wrong}") from wrong
+    if not text.strip():
+        raise Wrong(f"names the file {node.shown}, which is empty")
+    return text

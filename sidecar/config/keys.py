@@ -1,0 +1,284 @@
+"""
+The file format: every mapping of the file as a table of its keys. README.md and config/reference.yaml say the same in prose.
+
+It is a superset of Plano's model-routing configuration, versions v0.1 to v0.4.0.
+"""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from sidecar.config import refused
+from sidecar.config.document import Node
+from sidecar.config.drafts import Draft, Placed, ProviderDraft, RouteDraft, placed
+from sidecar.config.files import template
+from sidecar.config.models import (
+    BODY_BYTES,
+    FAILURES,
+    FRACTION,
+    PER_CENT,
+    PORT,
+    SESSION_ENTRIES,
+    SESSION_TTL_SECONDS,
+    TIMEOUT_S,
+    Admin,
+    Breaker,
+    Classifier,
+    ClassifierKind,
+    Routing,
+    Tracing,
+    TtlPolicy,
+)
+from sidecar.config.reading import Reading, Wrong
+from sidecar.config.table import Key, Table
+from sidecar.config.values import (
+    MAX_MODEL_CHARS,
+    ListOf,
+    address,
+    duration,
+    header_name,
+    host_header,
+    model_id,
+    model_name,
+    name,
+    number,
+    one_of,
+    prose,
+    typed_text,
+    whole,
+    word_of,
+    yes_no,
+)
+from sidecar.config.variables import endpoint, headers, secret, url
+
+MAX_ROUTE_MODELS = 32
+MAX_EXAMPLES = 500
+
+VERSIONS = ("v0.1", "v0.1.0", "0.1-beta", "0.2.0", "v0.2.0", "v0.3.0", "v0.4.0")
+
+INTERFACES = (
+    "openai", "anthropic", "amazon_bedrock", "azure_openai", "chatgpt", "deepseek", "digitalocean", "edenai", "gemini",
+    "groq", "mistral", "moonshotai", "ollama", "openrouter", "plano", "qwen", "together_ai", "vercel", "xai", "xiaomi",
+    "zhipu",
+)  # fmt: skip
+
+
+def version(node: Node, _reading: Reading) -> str:
+    """Any version of the format; they differ in nothing that is read here."""
+    text = typed_text(node) if isinstance(node.value, str) else node.text
+    if text.removeprefix("v") not in [known.removeprefix("v") for known in VERSIONS]:
+        raise Wrong(f"must be one of {', '.join(VERSIONS)}, got {node.shown}")
+    return text
+
+
+PREFER = word_of("none", "cheapest", "fastest")
+
+
+def prefer(node: Node, reading: Reading) -> str:
+    wish = PREFER(node, reading)
+    if wish != "none":
+        reading.warn(node, f"is not used: the models of a route are tried in the order of the file, not {wish} first")
+    return wish
+
+
+def listener_type(node: Node, _reading: Reading) -> str:
+    if isinstance(node.value, str) and node.value in refused.LISTENER_TYPES:
+        raise Wrong(f"must be 'model', got {node.shown}: {refused.LISTENER_TYPES[node.value]}")
+    return word_of("model")(node, _reading)
+
+
+LISTENER = Table(
+    into=dict,
+    keys={
+        "type": listener_type,
+        "name": name,
+        "address": address,
+        "port": whole(PORT),
+        "timeout": Key(duration(TIMEOUT_S), into="timeout_s"),
+        "max_body_bytes": whole(BODY_BYTES),
+        "message_format": Key(word_of("openai"), other_way=True),
+    },
+    refused=refused.LISTENER,
+    unused=refused.LISTENER_UNUSED,
+)
+
+LEGACY_LISTENERS = Table(
+    into=lambda egress_traffic=None: egress_traffic,
+    keys={"egress_traffic": placed(LISTENER)},
+    refused={"ingress_traffic": refused.LISTENER_TYPES["prompt"]},
+)
+
+
+class Listeners:
+    """The one model listener of the list; or of Plano's older mapping."""
+
+    table = LISTENER
+    step = "[]"
+
+    def __call__(self, node: Node, reading: Reading) -> Placed[Mapping[str, Any]] | None:
+        if isinstance(node.value, dict):
+            return cast(Placed[Mapping[str, Any]] | None, LEGACY_LISTENERS(node, reading))
+        found = [listener for listener in ListOf(placed(LISTENER))(node, reading) if not _refused(listener.node)]
+        for extra in found[1:]:
+            first = f"the one in line {found[0].node.line}"
+            reading.mistake(extra.node, f"is a second model listener, beside {first}: keep one")
+        return found[0] if found else None
+
+
+def _refused(listener: Node) -> bool:
+    kind = listener.at("type").value
+    return isinstance(kind, str) and kind in refused.LISTENER_TYPES
+
+
+ADMIN = Table(into=Admin, keys={"address": address, "port": whole(PORT)})
+
+INLINE_ROUTE = Table(
+    into=RouteDraft, placed=True, keys={"name": name, "description": prose}, required=("name", "description")
+)
+
+PROVIDER = Table(
+    into=ProviderDraft,
+    placed=True,
+    keys={
+        "model": model_id,
+        "name": name,
+        "access_key": secret,
+        "default": yes_no,
+        "base_url": url,
+        "http_host": host_header,
+        "provider_interface": Key(word_of(*INTERFACES), into="interface"),
+        "passthrough_auth": yes_no,
+        "headers": headers,
+        "routing_preferences": Key(ListOf(INLINE_ROUTE), into="routes", other_way=True),
+    },
+    required=("model",),
+)
+
+SELECTION_POLICY = Table(into=dict, keys={"prefer": prefer}, required=("prefer",))
+
+ROUTE = Table(
+    into=RouteDraft,
+    placed=True,
+    keys={
+        "name": name,
+        "description": prose,
+        "models": ListOf(placed(model_name), at_most=MAX_ROUTE_MODELS),
+        "examples": ListOf(prose, at_most=MAX_EXAMPLES),
+        "selection_policy": SELECTION_POLICY,
+    },
+    required=("name", "description", "models"),
+)
+ROUTES = ListOf(ROUTE)
+
+ALIAS = Table(into=lambda target=None: target, keys={"target": model_name}, required=("target",))
+
+
+class Aliases:
+    """`alias: {target: model}`, or shorter `alias: model`."""
+
+    table = ALIAS
+    step = ".<alias>"
+
+    def __call__(self, node: Node, reading: Reading) -> Mapping[str, str]:
+        if not isinstance(node.value, dict):
+            raise Wrong(f"must be a mapping of aliases to models, got {node.kind}")
+        found = {}
+        for alias, inner in node.value.items():
+            if not alias.strip() or not alias.isprintable() or "*" in alias or len(alias) > MAX_MODEL_CHARS:
+                reading.mistake(inner, "is no name for an alias: one line, not empty, without '*'")
+            elif target := reading.attempt(self._target, inner):
+                found[alias] = target
+        return found
+
+    def _target(self, node: Node, reading: Reading) -> str:
+        read = ALIAS if isinstance(node.value, dict) else model_name
+        return cast(str, read(node, reading))
+
+
+BREAKER = Table(
+    into=Breaker,
+    keys={"failures": whole(FAILURES), "cooldown_seconds": Key(number(TIMEOUT_S), into="cooldown_s")},
+)
+
+CLASSIFIER = Table(
+    into=Classifier,
+    keys={
+        "type": one_of(ClassifierKind),
+        "timeout": Key(duration(TIMEOUT_S), into="timeout_s"),
+        "timeout_seconds": Key(number(TIMEOUT_S), into="timeout_s", other_way=True),
+        "threshold": number(FRACTION),
+        "base_url": endpoint,
+        "model": name,
+        "access_key": secret,
+        "template": template,
+        "breaker": BREAKER,
+    },
+)
+
+
+class ClassifierReader:
+    """A mapping, or only a type: `classifier: embedded`."""
+
+    table = CLASSIFIER
+
+    def __call__(self, node: Node, reading: Reading) -> Classifier:
+        if isinstance(node.value, str):
+            return Classifier(type=one_of(ClassifierKind)(node, reading))
+        classifier: Classifier = CLASSIFIER(node, reading)
+        return classifier
+
+
+def memory_only(node: Node, _reading: Reading) -> str:
+    if node.value == "redis":
+        raise Wrong("must be 'memory', got 'redis': a shared session cache is something this program does not have")
+    return word_of("memory")(node, _reading)
+
+
+ROUTING = Table(
+    into=lambda session_cache=None, llm_provider=None, model=None, **settings: Routing(**settings),  # noqa: ARG005
+    keys={
+        "session_ttl_seconds": whole(SESSION_TTL_SECONDS),
+        "session_ttl_policy": one_of(TtlPolicy),
+        "session_max_entries": whole(SESSION_ENTRIES),
+        "session_sources": ListOf(header_name),
+        "pin_unmatched": yes_no,
+        "apply_to": ListOf(model_name),
+        "classifier": ClassifierReader(),
+        "session_cache": Key(
+            Table(into=dict, keys={"type": memory_only}, refused=refused.SESSION_CACHE), other_way=True
+        ),
+        "llm_provider": Key(model_name, other_way=True),
+        "model": Key(model_name, other_way=True),
+    },
+    refused=refused.ROUTING,
+)
+
+OVERRIDES = Table(
+    into=dict,
+    keys={"llm_routing_model": Key(model_name, other_way=True)},
+    refused=refused.OVERRIDES,
+    unused=refused.OVERRIDES_UNUSED,
+)
+
+TRACING = Table(into=Tracing, keys={"random_sampling": number(PER_CENT)}, unused=refused.TRACING_UNUSED)
+
+MODE = word_of("llm")
+
+FILE = Table(
+    into=Draft,
+    placed=True,
+    keys={
+        "version": version,
+        "mode": Key(MODE, other_way=True),
+        "listeners": Listeners(),
+        "listener": Key(placed(LISTENER), other_way=True),
+        "admin": ADMIN,
+        "model_providers": Key(ListOf(PROVIDER), into="providers"),
+        "llm_providers": Key(ListOf(PROVIDER), into="providers", other_way=True),
+        "model_aliases": Key(Aliases(), into="aliases"),
+        "routing_preferences": Key(ROUTES, into="routes"),
+        "routing": ROUTING,
+        "overrides": Key(OVERRIDES, other_way=True),
+        "tracing": TRACING,
+    },
+    refused=refused.TOP,
+)
