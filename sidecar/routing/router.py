@@ -1,0 +1,179 @@
+"""
+The way from a request to its decision: pin, else classifier, else the request's own model.
+
+Written as one straight line with its surroundings left open: the pins, the single flight and the judge come in
+through the constructor and are awaited, nothing else.
+"""
+
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from typing import Protocol
+
+from attrs import evolve, frozen
+
+from sidecar.config.catalog import Catalog
+from sidecar.config.models import Route, Routing
+from sidecar.routing.decision import Decision, Held, Lookup, Pin, Reason, decide, from_pin, own_model
+from sidecar.routing.intent import Intent, intent_of
+from sidecar.routing.session import SessionKey
+from sidecar.routing.verdict import Verdict
+from sidecar.wire.conversation import Conversation
+
+
+class PinControl(StrEnum):
+    """What a request may ask for in its header `x-sidecar-pin`."""
+
+    REFRESH = "refresh"
+    """Route anew and pin the session to the outcome."""
+    BYPASS = "bypass"
+    """Ignore pins: neither read one nor make one."""
+
+
+class Pins(Protocol):
+    """What the router needs of a store. Awaiting it never raises: a store that is down has a table to fall back on."""
+
+    async def get(self, key: SessionKey) -> Held | None: ...
+    async def claim(self, key: SessionKey, pin: Pin) -> Held: ...
+    async def move(self, key: SessionKey, pin: Pin, instead_of: Pin | None = None) -> Held: ...
+    async def delete(self, key: SessionKey) -> bool: ...
+
+
+class Flights(Protocol):
+    """One first turn at a time for each session."""
+
+    async def lead_or_wait(self, key: SessionKey, work: Callable[[], Awaitable[Decision]]) -> Decision | None:
+        """
+        The outcome of `work` for the first caller of `key`; None, once that is done, for whoever came meanwhile.
+        """
+        ...
+
+
+Judge = Callable[[Intent, tuple[Route, ...]], Awaitable[Verdict]]
+"""Asks the classifier. Never raises and is never late: a failure is a verdict too."""
+
+
+@frozen
+class Ask:
+    """One request, as the router sees it."""
+
+    requested: str | None
+    """The model the client named."""
+    conversation: Callable[[], Conversation]
+    """Put together only when somebody has to read it."""
+    session: SessionKey | None = None
+    control: PinControl | None = None
+    preferences: Callable[[], tuple[Route, ...]] = tuple
+    """The routes that came with the request; validated when called. None: the configured ones."""
+
+
+class Router:
+    """Decides, by the rules of one configuration."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        routes: tuple[Route, ...],
+        policy: Routing,
+        pins: Pins,
+        flights: Flights,
+        judge: Judge,
+    ) -> None:
+        self._catalog = catalog
+        self._routes = routes
+        self._pins = pins
+        self._flights = flights
+        self._judge = judge
+        self._pin_unmatched = policy.pin_unmatched
+        self._apply_to = None if policy.apply_to is None else _names(policy.apply_to, catalog)
+
+    async def route(self, ask: Ask, now: float) -> Decision:
+        """
+        The decision for one request, taken at `now`, Unix time.
+
+        Raises RequestError when its inline preferences have a mistake, or when no route matched and there is neither
+        a model of its own nor a default.
+        """
+        if not self._applies(ask.requested):
+            return Decision((own_model(self._catalog, ask.requested),), None, Reason.NOT_APPLIED)
+        if ask.session is None:
+            return await self._fresh(ask)
+        if ask.control is PinControl.BYPASS:
+            return evolve(await self._fresh(ask), lookup=Lookup.BYPASS)
+        return await self._in_session(ask, ask.session, now)
+
+    async def _in_session(self, ask: Ask, session: SessionKey, now: float) -> Decision:
+        held = await self._pins.get(session)
+        if ask.control is PinControl.REFRESH:
+            return await self._refresh(ask, session, held, now)
+        if held is None:
+            return await self._first_turn(ask, session, None, now)
+        if not self._is_offered(held.pin.candidates[0]):
+            return await self._first_turn(ask, session, held.pin, now)
+        return self._from_pin(held)
+
+    def _applies(self, requested: str | None) -> bool:
+        """A request that names no model has made no choice that could win over ours."""
+        if self._apply_to is None or requested is None:
+            return True
+        return requested in self._apply_to or self._catalog.resolve(requested) in self._apply_to
+
+    async def _fresh(self, ask: Ask) -> Decision:
+        routes = ask.preferences() or self._routes
+        if not routes:
+            return decide(routes, self._catalog, ask.requested, None)
+        verdict = await self._judge(intent_of(ask.conversation()), routes)
+        return decide(routes, self._catalog, ask.requested, verdict)
+
+    async def _first_turn(self, ask: Ask, session: SessionKey, gone: Pin | None, now: float) -> Decision:
+        """Many may come at once: one of them is routed, the others get what it was given."""
+        led = await self._flights.lead_or_wait(session, lambda: self._route_and_pin(ask, session, gone, now))
+        if led is not None:
+            return led
+        held = await self._pins.get(session)
+        if held is not None and self._is_offered(held.pin.candidates[0]):
+            return self._from_pin(held)
+        # Without a pin the first one failed, or was not to be pinned: what holds for it need not hold for us.
+        return await self._route_and_pin(ask, session, gone, now)
+
+    async def _route_and_pin(self, ask: Ask, session: SessionKey, gone: Pin | None, now: float) -> Decision:
+        """`gone`: the pin the session has, when its model is no longer configured."""
+        fresh = await self._fresh(ask)
+        if gone is None:
+            fresh = evolve(fresh, lookup=Lookup.MISS)
+        else:
+            fresh = evolve(fresh, lookup=Lookup.MODEL_GONE, reason=Reason.MODEL_GONE)
+        if not self._is_to_be_pinned(fresh):
+            return fresh
+        mine = fresh.pin(now)
+        held = await (self._pins.claim(session, mine) if gone is None else self._pins.move(session, mine, gone))
+        return fresh.held(held) if held.pin == mine else self._from_pin(held)
+
+    async def _refresh(self, ask: Ask, session: SessionKey, held: Held | None, now: float) -> Decision:
+        fresh = evolve(await self._fresh(ask), lookup=Lookup.REFRESH)
+        if held is not None and fresh.failed and self._is_offered(held.pin.candidates[0]):
+            # Nobody could judge: the model the session has is a better answer than a change for no reason.
+            return evolve(self._from_pin(held), reason=fresh.reason, lookup=Lookup.REFRESH, verdict=fresh.verdict)
+        if self._is_to_be_pinned(fresh):
+            return fresh.held(await self._pins.move(session, fresh.pin(now)))
+        await self._pins.delete(session)
+        return fresh
+
+    def _from_pin(self, held: Held) -> Decision:
+        """The pin's own ranked list, less the candidates that are no longer configured."""
+        decision = from_pin(held)
+        if all(map(self._is_offered, decision.candidates)):
+            return decision
+        return evolve(decision, candidates=tuple(filter(self._is_offered, decision.candidates)))
+
+    def _is_offered(self, model: str) -> bool:
+        return self._catalog.resolve(model) is not None
+
+    def _is_to_be_pinned(self, decision: Decision) -> bool:
+        return decision.matched or self._pin_unmatched
+
+
+def _names(apply_to: tuple[str, ...], catalog: Catalog) -> frozenset[str | None]:
+    """As written, and as what they stand for: `fast` in the list covers the model that `fast` is an alias of."""
+    resolved = {catalog.resolve(name) for name in apply_to} - {None}
+    return frozenset(apply_to) | resolved

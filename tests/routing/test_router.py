@@ -1,0 +1,329 @@
+"""The way from a request to its decision, with a real table, real single flight, and a judge the test writes."""
+
+import asyncio
+
+import pytest
+from attrs import define, field
+
+from sidecar.config.catalog import Catalog
+from sidecar.config.models import Config, Provider, Route, Routing
+from sidecar.errors import ModelNotFound, RequestError
+from sidecar.routing.decision import Lookup, Pin, Reason
+from sidecar.routing.pins import PinTable
+from sidecar.routing.router import Ask, PinControl, Router
+from sidecar.routing.session import SessionKey
+from sidecar.routing.verdict import NO_MATCH, Failure, Verdict
+from sidecar.stores.flights import Flights
+from sidecar.stores.memory import MemoryStore
+from sidecar.wire.conversation import Role, Turn
+
+CODE = Route("code", "writing code", ("anthropic/claude", "openai/gpt"))
+PROSE = Route("prose", "writing prose", ("openai/gpt",))
+SESSION = SessionKey("run-1")
+
+
+@define
+class Judge:
+    """Answers with the route the prompt names; counts how often it was asked."""
+
+    asked: int = 0
+    verdict: Verdict | None = None
+    gate: asyncio.Event | None = None
+
+    async def __call__(self, intent, routes):
+        self.asked += 1
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.verdict is not None:
+            return self.verdict
+        return next((Verdict(route.name, 1.0) for route in routes if route.name in intent.latest), NO_MATCH)
+
+
+@define
+class World:
+    """A router and everything around it; time is a number."""
+
+    models: tuple[str, ...] = ("openai/mini", "openai/gpt", "anthropic/claude")
+    default: str | None = "openai/mini"
+    policy: Routing = field(factory=Routing)
+    routes: tuple[Route, ...] = (CODE, PROSE)
+    judge: Judge = field(factory=Judge)
+    now: float = 0.0
+    store: MemoryStore = field(default=None)
+    router: Router = field(default=None)
+
+    def __attrs_post_init__(self):
+        if self.store is None:
+            self.store = MemoryStore(PinTable(ttl_s=600, capacity=1000), lambda: self.now)
+        providers = tuple(Provider(model, model, default=model == self.default) for model in self.models)
+        catalog = Catalog.of(Config(providers=providers, aliases={"fast": "openai/mini"}, routes=self.routes))
+        self.router = Router(
+            catalog=catalog,
+            routes=self.routes,
+            policy=self.policy,
+            pins=self.store,
+            flights=Flights(),
+            judge=self.judge,
+        )
+
+    async def ask(self, prompt, session=SESSION, *, model="openai/mini", control=None, preferences=tuple):
+        ask = Ask(model, lambda: (Turn(Role.USER, prompt),), session, control, preferences)
+        return await self.router.route(ask, self.now)
+
+
+async def test_without_a_session_every_request_is_routed_on_its_own():
+    world = World()
+    models = [(await world.ask(prompt, None)).model for prompt in ("code", "prose", "code")]
+    assert models == ["anthropic/claude", "openai/gpt", "anthropic/claude"]
+    assert world.judge.asked == 3
+
+
+async def test_a_session_keeps_the_model_of_its_first_request():
+    world = World()
+    decisions = [await world.ask(prompt) for prompt in ("code", "prose", "neither")]
+    assert [decision.model for decision in decisions] == ["anthropic/claude"] * 3
+    assert [decision.pinned for decision in decisions] == [False, True, True]
+    assert world.judge.asked == 1
+
+
+async def test_a_pinned_decision_still_has_the_whole_ranked_list_and_the_route():
+    world = World()
+    await world.ask("code")
+    pinned = await world.ask("prose")
+    assert (pinned.candidates, pinned.route, pinned.reason) == (CODE.models, "code", Reason.PINNED)
+
+
+async def test_on_a_pinned_request_nobody_reads_the_conversation_the_model_or_the_preferences():
+    world = World()
+    await world.ask("code")
+
+    def explode():
+        raise AssertionError("this must not be read")
+
+    pinned = await world.router.route(Ask("no/such", explode, SESSION, None, explode), 0)
+    assert pinned.model == "anthropic/claude"
+
+
+async def test_two_sessions_are_pinned_apart():
+    world = World()
+    assert (await world.ask("code", SessionKey("a"))).model == "anthropic/claude"
+    assert (await world.ask("prose", SessionKey("b"))).model == "openai/gpt"
+    assert (await world.ask("prose", SessionKey("a"))).model == "anthropic/claude"
+
+
+async def test_a_session_that_fell_silent_for_its_time_to_live_is_routed_anew():
+    world = World()
+    await world.ask("code")
+    world.now = 600
+    anew = await world.ask("prose")
+    assert (anew.model, anew.pinned, anew.lookup) == ("openai/gpt", False, Lookup.MISS)
+
+
+async def test_200_parallel_first_requests_make_one_classification_one_model_and_one_pin():
+    world = World(judge=Judge(gate=asyncio.Event()))
+    asks = [asyncio.ensure_future(world.ask("code" if n % 2 else "prose")) for n in range(200)]
+    await asyncio.sleep(0)
+    world.judge.gate.set()
+    decisions = await asyncio.gather(*asks)
+    assert world.judge.asked == 1
+    assert {decision.model for decision in decisions} == {"openai/gpt"}
+    assert [decision.pinned for decision in decisions].count(False) == 1
+    assert await world.store.count() == 1
+
+
+async def test_200_parallel_sessions_make_200_classifications_each_right():
+    world = World()
+    prompts = {f"s{n}": ("code", "prose")[n % 2] for n in range(200)}
+    decisions = await asyncio.gather(*(world.ask(prompt, SessionKey(name)) for name, prompt in prompts.items()))
+    assert [decision.route for decision in decisions] == list(prompts.values())
+    assert world.judge.asked == 200
+
+
+async def test_a_leader_that_hangs_up_does_not_take_the_others_decision_along():
+    world = World(judge=Judge(gate=asyncio.Event()))
+    leader = asyncio.ensure_future(world.ask("code"))
+    await asyncio.sleep(0)
+    follower = asyncio.ensure_future(world.ask("prose"))
+    await asyncio.sleep(0)
+    leader.cancel()
+    await asyncio.sleep(0)
+    world.judge.gate.set()
+    assert (await follower).model == "anthropic/claude"
+    assert world.judge.asked == 1
+
+
+async def test_a_first_request_that_is_refused_does_not_refuse_those_that_came_with_it():
+    world = World(default=None, judge=Judge(gate=asyncio.Event()))
+    bad = asyncio.ensure_future(world.ask("neither", model="no/such"))
+    await asyncio.sleep(0)
+    good = asyncio.ensure_future(world.ask("code"))
+    await asyncio.sleep(0)
+    world.judge.gate.set()
+    with pytest.raises(ModelNotFound):
+        await bad
+    assert (await good).model == "anthropic/claude"
+
+
+async def test_when_another_replica_claims_first_its_model_is_reported():
+    class Elsewhere(MemoryStore):
+        async def claim(self, key, pin):
+            await super().claim(key, Pin(("openai/gpt",), "prose", Reason.ROUTED, 0.0))
+            return await super().claim(key, pin)
+
+    world = World(store=Elsewhere(PinTable(ttl_s=600, capacity=10), lambda: 0))
+    lost = await world.ask("code")
+    assert (lost.model, lost.route, lost.pinned) == ("openai/gpt", "prose", True)
+
+
+async def test_a_session_that_matched_no_route_is_pinned_to_the_model_that_answered():
+    world = World()
+    first = await world.ask("neither", model="fast")
+    later = await world.ask("code")
+    assert (first.model, first.route, first.reason) == ("openai/mini", None, Reason.NO_MATCH)
+    assert (later.model, later.pinned) == ("openai/mini", True)
+
+
+async def test_with_pin_unmatched_off_such_a_session_is_routed_again():
+    world = World(policy=Routing(pin_unmatched=False))
+    first = await world.ask("neither")
+    later = await world.ask("code")
+    assert (first.expires_in_s, later.model, later.pinned) == (None, "anthropic/claude", False)
+
+
+async def test_with_pin_unmatched_off_those_who_waited_are_routed_by_their_own_words():
+    world = World(policy=Routing(pin_unmatched=False), judge=Judge(gate=asyncio.Event()))
+    asks = [asyncio.ensure_future(world.ask(prompt)) for prompt in ("neither", "code")]
+    await asyncio.sleep(0)
+    world.judge.gate.set()
+    assert [decision.model for decision in await asyncio.gather(*asks)] == ["openai/mini", "anthropic/claude"]
+
+
+@pytest.mark.parametrize("failure", Failure)
+async def test_a_classifier_that_fails_leaves_the_request_its_own_model_and_says_why(failure):
+    world = World(judge=Judge(verdict=Verdict(failure=failure)))
+    decision = await world.ask("code", model="openai/gpt")
+    assert (decision.model, decision.reason.value) == ("openai/gpt", failure.value)
+
+
+async def test_a_session_whose_first_verdict_failed_keeps_the_model_that_answered():
+    world = World(judge=Judge(verdict=Verdict(failure=Failure.TIMEOUT)))
+    await world.ask("code", model="openai/gpt")
+    world.judge.verdict = None
+    assert (await world.ask("code")).model == "openai/gpt"
+
+
+async def test_an_unknown_model_gets_the_default():
+    assert (await World().ask("neither", model="no/such")).model == "openai/mini"
+
+
+async def test_a_missing_model_gets_the_default():
+    assert (await World().ask("neither", model=None)).model == "openai/mini"
+
+
+async def test_without_a_default_an_unknown_model_is_not_found():
+    with pytest.raises(ModelNotFound):
+        await World(default=None).ask("neither", model="no/such")
+
+
+async def test_without_a_default_a_missing_model_is_the_clients_mistake():
+    with pytest.raises(RequestError) as refusal:
+        await World(default=None).ask("neither", model=None)
+    assert refusal.value.param == "model"
+
+
+async def test_a_refused_request_leaves_no_pin():
+    world = World(default=None)
+    with pytest.raises(ModelNotFound):
+        await world.ask("neither", model="no/such")
+    assert await world.store.count() == 0
+
+
+async def test_without_routes_nobody_is_asked():
+    world = World(routes=())
+    assert (await world.ask("code")).reason is Reason.NO_ROUTES
+    assert world.judge.asked == 0
+
+
+async def test_inline_preferences_override_the_configured_routes_for_that_request():
+    world = World()
+    inline = (Route("code", "theirs", ("openai/gpt",)),)
+    assert (await world.ask("code", None, preferences=lambda: inline)).model == "openai/gpt"
+    assert (await world.ask("code", None)).model == "anthropic/claude"
+
+
+async def test_refresh_routes_anew_and_pins_again():
+    world = World()
+    await world.ask("code")
+    refreshed = await world.ask("prose", control=PinControl.REFRESH)
+    later = await world.ask("code")
+    assert (refreshed.model, refreshed.pinned, refreshed.lookup) == ("openai/gpt", False, Lookup.REFRESH)
+    assert (later.model, later.pinned) == ("openai/gpt", True)
+
+
+async def test_a_refresh_that_nobody_could_judge_keeps_the_model():
+    world = World()
+    await world.ask("code")
+    world.judge.verdict = Verdict(failure=Failure.ERROR)
+    kept = await world.ask("prose", control=PinControl.REFRESH)
+    assert (kept.model, kept.pinned, kept.reason) == ("anthropic/claude", True, Reason.CLASSIFIER_ERROR)
+
+
+async def test_a_refresh_to_no_match_forgets_the_pin_when_unmatched_sessions_are_not_pinned():
+    world = World(policy=Routing(pin_unmatched=False))
+    await world.ask("code")
+    assert (await world.ask("neither", control=PinControl.REFRESH)).model == "openai/mini"
+    assert await world.store.count() == 0
+
+
+async def test_bypass_neither_reads_a_pin_nor_makes_one():
+    world = World()
+    await world.ask("code")
+    assert (await world.ask("prose", control=PinControl.BYPASS)).model == "openai/gpt"
+    assert (await world.ask("prose")).model == "anthropic/claude"
+    await world.ask("prose", SessionKey("new"), control=PinControl.BYPASS)
+    assert await world.store.count() == 1
+
+
+async def test_routing_applies_only_to_the_models_it_is_told_to():
+    world = World(policy=Routing(apply_to=("auto", "fast")))
+    explicit = await world.ask("code", model="openai/gpt")
+    assert (explicit.model, explicit.reason) == ("openai/gpt", Reason.NOT_APPLIED)
+    assert await world.store.count() == 0
+    names = ("auto", "fast", "openai/mini", None)  # openai/mini is what fast stands for
+    assert {(await world.ask("code", None, model=name)).model for name in names} == {"anthropic/claude"}
+
+
+async def test_an_explicit_model_wins_even_in_a_pinned_session_when_routing_does_not_apply_to_it():
+    world = World(policy=Routing(apply_to=("auto",)))
+    await world.ask("code", model="auto")
+    assert (await world.ask("code", model="openai/gpt")).model == "openai/gpt"
+    assert (await world.ask("prose", model="auto")).model == "anthropic/claude"
+
+
+async def test_a_pin_never_outlives_its_model():
+    before = World()
+    await before.ask("code")
+    after = World(models=("openai/mini", "openai/gpt"), routes=(PROSE,), store=before.store)
+    anew = await after.ask("prose")
+    later = await after.ask("prose")
+    assert (anew.model, anew.reason, anew.lookup) == ("openai/gpt", Reason.MODEL_GONE, Lookup.MODEL_GONE)
+    assert (later.model, later.reason) == ("openai/gpt", Reason.PINNED)
+
+
+async def test_parallel_requests_of_a_session_whose_model_is_gone_agree_on_one_new_model():
+    before = World()
+    await before.ask("code")
+    after = World(models=("openai/mini", "openai/gpt"), routes=(PROSE,), store=before.store)
+    after.judge.gate = asyncio.Event()
+    asks = [asyncio.ensure_future(after.ask("prose")) for _ in range(20)]
+    await asyncio.sleep(0)
+    after.judge.gate.set()
+    assert {decision.model for decision in await asyncio.gather(*asks)} == {"openai/gpt"}
+    assert after.judge.asked == 1
+
+
+async def test_a_lower_candidate_that_is_gone_is_left_out_and_the_pin_stays():
+    before = World()
+    await before.ask("code")
+    after = World(models=("openai/mini", "anthropic/claude"), routes=(), store=before.store)
+    assert (await after.ask("prose")).candidates == ("anthropic/claude",)

@@ -1,0 +1,64 @@
+"""Who names the session, what a session id is, and that no two sessions share a key."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+
+from sidecar.errors import InvalidSessionId
+from sidecar.routing.session import SessionKey, session_of
+
+
+def test_without_any_identifier_there_is_no_session():
+    assert session_of(CIMultiDict({"user-agent": "curl"})) is None
+
+
+@pytest.mark.parametrize("name", ["X-Session-Id", "x-session-id", "X-Model-Affinity"])
+def test_our_own_headers_name_the_session_whatever_their_case(name):
+    key = session_of(CIMultiDict({name: "run-1"}))
+    assert (key.session_id, key.source) == ("run-1", name.lower())
+
+
+def test_x_session_id_wins_over_every_other_identifier():
+    headers = CIMultiDict({"session-id": "codex", "X-Model-Affinity": "plano", "X-Session-Id": "ours"})
+    assert session_of(headers).session_id == "ours"
+
+
+@pytest.mark.parametrize("name", ["x-claude-code-session-id", "session-id", "x-session-affinity"])
+def test_identifiers_that_clients_send_unasked_count(name):
+    assert session_of(CIMultiDict({name: "01a20032-68e8"})).source == name
+
+
+def test_identifiers_that_are_not_listed_do_not_count():
+    assert session_of(CIMultiDict({"session-id": "codex"}), sources=()) is None
+
+
+@pytest.mark.parametrize("name", ["x-request-id", "idempotency-key", "x-stainless-retry-count", "x-client-request-id"])
+def test_ids_of_single_requests_are_never_a_session(name):
+    assert session_of(CIMultiDict({name: "1"})) is None
+
+
+@pytest.mark.parametrize("bad", ["", " ", "a b", "tab\t", "é", "\x7f", "x" * 257, "line\nbreak", "\u2028"])
+@pytest.mark.parametrize("name", ["X-Session-Id", "X-Model-Affinity"])
+def test_a_value_that_is_no_session_id_is_refused_without_being_repeated(name, bad):
+    with pytest.raises(InvalidSessionId) as refusal:
+        session_of(CIMultiDict({name: bad}))
+    assert not bad.strip() or bad not in str(refusal.value)
+
+
+def test_a_client_that_did_not_mean_us_is_not_refused_for_its_value():
+    assert session_of(CIMultiDict({"session-id": "x" * 257})) is None
+
+
+@pytest.mark.parametrize("good", ["a", "x" * 256, "!", "~", "run:1/lane#2", "5:a0:"])
+def test_1_to_256_visible_ascii_characters_are_a_session_id(good):
+    assert session_of(CIMultiDict({"X-Session-Id": good})).session_id == good
+
+
+TRIPLES = st.tuples(st.text("01:ab", max_size=6), st.text("01:ab", max_size=6), st.text("01:ab", max_size=6))
+
+
+@given(one=TRIPLES, other=TRIPLES)
+def test_two_different_triples_never_share_a_key(one, other):
+    keys = [SessionKey(session, tenant, lane) for tenant, lane, session in (one, other)]
+    assert (keys[0].encoded == keys[1].encoded) == (one == other)
