@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from attrs import field, frozen
 
 from sidecar.config.document import Node
-from sidecar.config.models import Admin, Routing, Secret, Tracing
+from sidecar.config.models import Admin, CircuitBreakers, OutlierDetection, Routing, Secret, Timeouts, Tracing
 from sidecar.config.reading import Reader, Reading
 from sidecar.config.variables import Url
 
@@ -58,6 +58,8 @@ class ProviderDraft:
     interface: str | None = None
     passthrough_auth: bool = False
     headers: Mapping[str, Secret] = field(factory=dict)
+    api_version: str | None = None
+    timeouts: Timeouts = field(factory=Timeouts)
     routes: tuple[RouteDraft, ...] = ()
 
 
@@ -74,6 +76,8 @@ class Draft:
     aliases: Mapping[str, str] = field(factory=dict)
     routes: tuple[RouteDraft, ...] = ()
     routing: Routing = field(factory=Routing)
+    outlier_detection: OutlierDetection = field(factory=OutlierDetection)
+    circuit_breakers: CircuitBreakers = field(factory=CircuitBreakers)
     tracing: Tracing = field(factory=Tracing)
     overrides: object = None
     mode: object = None

@@ -12,19 +12,25 @@ from sidecar.config.document import Node
 from sidecar.config.drafts import Draft, Placed, ProviderDraft, RouteDraft, placed
 from sidecar.config.files import template
 from sidecar.config.models import (
+    ATTEMPTS,
     BODY_BYTES,
     FAILURES,
     FRACTION,
+    PENDING,
     PER_CENT,
     PORT,
+    REQUESTS,
     SESSION_ENTRIES,
     SESSION_TTL_SECONDS,
     TIMEOUT_S,
     Admin,
     Breaker,
+    CircuitBreakers,
     Classifier,
     ClassifierKind,
+    OutlierDetection,
     Routing,
+    Timeouts,
     Tracing,
     TtlPolicy,
 )
@@ -42,6 +48,7 @@ from sidecar.config.values import (
     name,
     number,
     one_of,
+    origin,
     prose,
     typed_text,
     whole,
@@ -56,8 +63,8 @@ MAX_EXAMPLES = 500
 VERSIONS = ("v0.1", "v0.1.0", "0.1-beta", "0.2.0", "v0.2.0", "v0.3.0", "v0.4.0")
 
 INTERFACES = (
-    "openai", "anthropic", "amazon_bedrock", "azure_openai", "chatgpt", "deepseek", "digitalocean", "edenai", "gemini",
-    "groq", "mistral", "moonshotai", "ollama", "openrouter", "plano", "qwen", "together_ai", "vercel", "xai", "xiaomi",
+    "openai", "anthropic", "responses", "amazon_bedrock", "azure_openai", "chatgpt", "deepseek", "digitalocean", "edenai", "gemini",
+    "groq", "mistral", "moonshotai", "ollama", "openrouter", "plano", "qwen", "together_ai", "vercel", "vllm", "xai", "xiaomi",
     "zhipu",
 )  # fmt: skip
 
@@ -95,6 +102,8 @@ LISTENER = Table(
         "port": whole(PORT),
         "timeout": Key(duration(TIMEOUT_S), into="timeout_s"),
         "max_body_bytes": whole(BODY_BYTES),
+        "cors_origins": ListOf(origin),
+        "sse_keepalive_seconds": Key(number(TIMEOUT_S), into="sse_keepalive_s"),
         "message_format": Key(word_of("openai"), other_way=True),
     },
     refused=refused.LISTENER,
@@ -135,6 +144,15 @@ INLINE_ROUTE = Table(
     into=RouteDraft, placed=True, keys={"name": name, "description": prose}, required=("name", "description")
 )
 
+TIMEOUTS = Table(
+    into=Timeouts,
+    keys={
+        "connect": Key(duration(TIMEOUT_S), into="connect_s"),
+        "first_byte": Key(duration(TIMEOUT_S), into="first_byte_s"),
+        "idle": Key(duration(TIMEOUT_S), into="idle_s"),
+    },
+)
+
 PROVIDER = Table(
     into=ProviderDraft,
     placed=True,
@@ -148,6 +166,8 @@ PROVIDER = Table(
         "provider_interface": Key(word_of(*INTERFACES), into="interface"),
         "passthrough_auth": yes_no,
         "headers": headers,
+        "api_version": name,
+        "timeouts": TIMEOUTS,
         "routing_preferences": Key(ListOf(INLINE_ROUTE), into="routes", other_way=True),
     },
     required=("model",),
@@ -243,6 +263,8 @@ ROUTING = Table(
         "pin_unmatched": yes_no,
         "apply_to": ListOf(model_name),
         "classifier": ClassifierReader(),
+        "failover": yes_no,
+        "max_attempts": whole(ATTEMPTS),
         "session_cache": Key(
             Table(into=dict, keys={"type": memory_only}, refused=refused.SESSION_CACHE), other_way=True
         ),
@@ -257,6 +279,26 @@ OVERRIDES = Table(
     keys={"llm_routing_model": Key(model_name, other_way=True)},
     refused=refused.OVERRIDES,
     unused=refused.OVERRIDES_UNUSED,
+)
+
+OUTLIER_DETECTION = Table(
+    into=OutlierDetection,
+    keys={
+        "consecutive_5xx": whole(FAILURES),
+        "consecutive_gateway_failure": whole(FAILURES),
+        "interval": Key(duration(TIMEOUT_S), into="interval_s"),
+        "base_ejection_time": Key(duration(TIMEOUT_S), into="base_ejection_time_s"),
+        "max_ejection_time": Key(duration(TIMEOUT_S), into="max_ejection_time_s"),
+    },
+)
+
+CIRCUIT_BREAKERS = Table(
+    into=CircuitBreakers,
+    keys={
+        "max_connections": whole(REQUESTS),
+        "max_pending_requests": whole(PENDING),
+        "max_requests": whole(REQUESTS),
+    },
 )
 
 TRACING = Table(into=Tracing, keys={"random_sampling": number(PER_CENT)}, unused=refused.TRACING_UNUSED)
@@ -278,6 +320,8 @@ FILE = Table(
         "routing_preferences": Key(ROUTES, into="routes"),
         "routing": ROUTING,
         "overrides": Key(OVERRIDES, other_way=True),
+        "outlier_detection": OUTLIER_DETECTION,
+        "circuit_breakers": CIRCUIT_BREAKERS,
         "tracing": TRACING,
     },
     refused=refused.TOP,

@@ -20,7 +20,7 @@ from sidecar.config.routes import Names, build, lift
 AUTO = "auto"
 """The name clients send to say: choose for me. It is no model, and need not be one."""
 
-_LISTENER_FIELDS = ("address", "port", "timeout_s", "max_body_bytes")
+_LISTENER_FIELDS = ("address", "port", "timeout_s", "max_body_bytes", "cors_origins", "sse_keepalive_s")
 
 
 def link(draft: Draft, reading: Reading) -> Config:
@@ -40,6 +40,8 @@ def link(draft: Draft, reading: Reading) -> Config:
         aliases=draft.aliases,
         routes=build(lift(draft.providers, draft.routes, reading), names, reading),
         routing=evolve(draft.routing, classifier=settle(draft, catalog, reading)),
+        outlier_detection=draft.outlier_detection,
+        circuit_breakers=draft.circuit_breakers,
         tracing=draft.tracing,
         source=reading.source,
     )
@@ -79,6 +81,8 @@ def _provider(draft: ProviderDraft, model: str, reading: Reading) -> Provider:
         interface=draft.interface,
         passthrough_auth=draft.passthrough_auth,
         headers=draft.headers,
+        api_version=draft.api_version,
+        timeouts=draft.timeouts,
         missing=missing,
     )
 

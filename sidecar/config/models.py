@@ -45,6 +45,9 @@ BODY_BYTES = Range(1, 1024 * MIB)
 FRACTION = Range(0, 1)
 PER_CENT = Range(0, 100)
 FAILURES = Range(1, 1000)
+ATTEMPTS = Range(1, 10)
+REQUESTS = Range(1, 1_000_000)
+PENDING = Range(0, 1_000_000)
 SESSION_TTL_SECONDS = Range(1, 30 * 86400)
 SESSION_ENTRIES = Range(1, 10_000_000)
 
@@ -74,6 +77,10 @@ class Listener:
     timeout_s: float = field(default=300.0, validator=TIMEOUT_S)
     """How long one request may take in all; a stream has no such limit."""
     max_body_bytes: int = field(default=32 * MIB, validator=BODY_BYTES)
+    cors_origins: tuple[str, ...] = ()
+    """Web pages that may call us from a browser, such as `https://app.example.com`; `*` is all. None: no CORS."""
+    sse_keepalive_s: float = field(default=15.0, validator=TIMEOUT_S)
+    """After so long a silence of the provider in the middle of a stream, the client gets a comment to hold on to."""
 
 
 @frozen
@@ -82,6 +89,48 @@ class Admin:
 
     address: str = "127.0.0.1"
     port: int = field(default=9901, validator=PORT)
+
+
+@frozen
+class Timeouts:
+    """How long we wait for a provider."""
+
+    connect_s: float = field(default=5.0, validator=TIMEOUT_S)
+    first_byte_s: float = field(default=120.0, validator=TIMEOUT_S)
+    """From the request to the head of the answer, and from there to the first byte of its body."""
+    idle_s: float = field(default=300.0, validator=TIMEOUT_S)
+    """Longest silence between two chunks. A reasoning model may think for minutes before its next token."""
+
+    def within(self, budget_s: float) -> "Timeouts":
+        """The same, but for a first byte that must come before a budget is used up."""
+        if budget_s >= self.first_byte_s:
+            return self
+        first_byte_s = max(budget_s, 0.001)
+        return Timeouts(min(self.connect_s, first_byte_s), first_byte_s, self.idle_s)
+
+
+@frozen
+class OutlierDetection:
+    """When a provider is ejected and for how long. Envoy's words and defaults."""
+
+    consecutive_5xx: int = field(default=5, validator=FAILURES)
+    """So many failures of any kind in a row eject it."""
+    consecutive_gateway_failure: int = field(default=5, validator=FAILURES)
+    """So many in a row of those where it could not be reached, was silent, or said 502, 503 or 504."""
+    interval_s: float = field(default=10.0, validator=TIMEOUT_S)
+    """A healthy interval takes back one ejection from the count that makes the next one longer."""
+    base_ejection_time_s: float = field(default=30.0, validator=TIMEOUT_S)
+    """The time of the first ejection; the n-th in close succession takes n times as long."""
+    max_ejection_time_s: float = field(default=300.0, validator=TIMEOUT_S)
+
+
+@frozen
+class CircuitBreakers:
+    """How much one provider entry is asked at once. Envoy's words and defaults."""
+
+    max_connections: int = field(default=1024, validator=REQUESTS)
+    max_pending_requests: int = field(default=1024, validator=PENDING)
+    max_requests: int = field(default=1024, validator=REQUESTS)
 
 
 @frozen
@@ -101,6 +150,9 @@ class Provider:
     passthrough_auth: bool = False
     headers: Mapping[str, Secret] = field(factory=dict, hash=False)
     """Sent with every call to this provider. Their values may hold keys, so they are as secret as one."""
+    api_version: str | None = None
+    """Azure's dated interface, such as `2024-10-21`. Unset: the undated one."""
+    timeouts: Timeouts = field(factory=Timeouts)
     missing: tuple[str, ...] = ()
     """Environment variables that this entry names and that are not set. While there are any it cannot be called:
     without its `base_url` a request would go to the wrong place."""
@@ -178,6 +230,10 @@ class Routing:
     apply_to: tuple[str, ...] | None = None
     """Model names or aliases that routing applies to. Unset: all."""
     classifier: Classifier = field(factory=Classifier)
+    failover: bool = True
+    """Whether the next candidate is tried when one fails."""
+    max_attempts: int = field(default=3, validator=ATTEMPTS)
+    """For one request, over all its candidates."""
 
 
 @frozen
@@ -198,6 +254,8 @@ class Config:
     """Alias -> the model it stands for, as written in the file."""
     routes: tuple[Route, ...] = ()
     routing: Routing = field(factory=Routing)
+    outlier_detection: OutlierDetection = field(factory=OutlierDetection)
+    circuit_breakers: CircuitBreakers = field(factory=CircuitBreakers)
     tracing: Tracing = field(factory=Tracing)
     source: str = "built-in"
     """The file it was read from, for messages."""

@@ -28,6 +28,7 @@ _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h)", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 _HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63}){0,15}\.?", re.ASCII)
 _HOST_AND_PORT = re.compile(rf"(?:{_HOST.pattern}|\[[0-9A-Fa-f:.]+\])(?::\d{{1,5}})?", re.ASCII)
+_ORIGIN = re.compile(rf"https?://{_HOST_AND_PORT.pattern}", re.ASCII)
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
 _MODEL = re.compile(r"[!-)+-.0-~]+/(?:\*|[!-)+-~]+)")
 """Visible ASCII; no `*` but as the whole name, no `/` in the provider."""
@@ -179,6 +180,14 @@ def is_host(text: str) -> bool:
         # 1.2.3 or 1.2.3.256 is no name, but a mistyped address.
         return bool(_HOST.fullmatch(text)) and not re.fullmatch(r"[\d.]+", text)
     return True
+
+
+def origin(node: Node, _reading: Reading) -> str:
+    """What a browser sends as `Origin`: scheme, host and port; or `*`."""
+    text = typed_text(node)
+    if text != "*" and not _ORIGIN.fullmatch(text):
+        raise Wrong(f"must be an origin such as https://app.example.com, or '*', got {node.shown}")
+    return text
 
 
 def host_header(node: Node, _reading: Reading) -> str:

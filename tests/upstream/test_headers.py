@@ -1,0 +1,246 @@
+"""Headers on their way: what crosses, what stops, what is added."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+
+from sidecar.config.models import Provider, Secret
+from sidecar.upstream.headers import to_client, to_provider
+from sidecar.upstream.target import target_of
+from sidecar.wire.formats import Format
+
+KEY = Secret("our-key")
+
+
+def target(model="openai/m", client_format=Format.CHAT, **settings):
+    settings.setdefault("access_key", None if settings.get("passthrough_auth") else KEY)
+    return target_of(Provider(model, model, **settings), model, client_format)
+
+
+def sent(client, to=None, **options):
+    options.setdefault("request_id", "r-1")
+    return to_provider(client, to or target(), **options)
+
+
+def test_end_to_end_headers_cross_in_order_in_their_own_case_and_with_repeats():
+    client = [("User-Agent", "a"), ("X-B", "1"), ("accept", "*/*"), ("x-b", "2"), ("X-Stainless-Lang", "js")]
+    assert list(sent(client).items())[: len(client)] == client
+
+
+def test_it_takes_what_aiohttp_has():
+    assert sent(CIMultiDict({"X-A": "1"}).items())["x-a"] == "1"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Connection", "Keep-Alive", "Proxy-Authorization", "Proxy-Connection", "TE", "Trailer", "Transfer-Encoding",
+        "Upgrade", "HTTP2-Settings", "Host", "Content-Length", "Expect", "Cookie", "X-Session-Id", "X-Model-Affinity",
+        "x-sidecar-model", "X-Sidecar-Anything", "OpenAI-Organization", "openai-project",
+    ],
+)  # fmt: skip
+def test_what_is_of_this_connection_or_ours_or_another_keys_stops_here(name):
+    assert name not in sent([(name, "value")])
+
+
+def test_what_connection_names_stops_here_too():
+    headers = sent([("Connection", "close, X-Once"), ("x-once", "1"), ("Connection", "x-Twice"), ("X-Twice", "2")])
+    assert {"x-once", "x-twice", "connection"}.isdisjoint(name.lower() for name in headers)
+
+
+@pytest.mark.parametrize("name", ["x-claude-code-session-id", "session-id", "x-session-affinity", "x-codex-window-id"])
+def test_the_session_headers_of_other_clients_cross(name):
+    assert sent([(name, "s")])[name] == "s"
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "value"),
+    [
+        ("openai/m", "authorization", "Bearer our-key"),
+        ("anthropic/m", "x-api-key", "our-key"),
+        ("azure_openai/m", "api-key", "our-key"),
+        ("gemini/m", "authorization", "Bearer our-key"),
+    ],
+)
+def test_the_key_goes_in_the_providers_own_scheme_and_in_no_other(model, name, value):
+    headers = sent([], target(model, base_url="https://h.example"))
+    assert headers.getall(name) == [value]
+    assert {"authorization", "x-api-key", "api-key"} & {header.lower() for header in headers} == {name}
+
+
+def test_anthropics_oauth_tokens_go_as_a_bearer():
+    headers = sent([], target("anthropic/m", Format.MESSAGES, access_key=Secret("sk-ant-oat01-x")))
+    assert headers["authorization"] == "Bearer sk-ant-oat01-x"
+    assert "x-api-key" not in headers
+
+
+def test_without_a_key_nothing_is_said_of_one():
+    assert set(sent([], target("ollama/m", access_key=None))) == {"x-request-id"}
+
+
+CREDENTIALS = ["Authorization", "X-Api-Key", "api-key", "x-goog-api-key", "Proxy-Authorization", "Cookie"]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([*CREDENTIALS, "X-Other"]), st.just("Bearer client-secret")), max_size=8),
+    st.sampled_from(["openai/m", "anthropic/m", "groq/m"]),
+    st.sampled_from(Format),
+)
+def test_nothing_of_a_clients_credentials_ever_reaches_a_provider(client, model, client_format):
+    headers = sent(client, target(model, client_format))
+    assert all("client-secret" not in value for name, value in headers.items() if name != "X-Other")
+
+
+@pytest.mark.parametrize(
+    "client",
+    [
+        [("Authorization", "Bearer client-key")],
+        [("authorization", "bearer   client-key ")],
+        [("Authorization", "client-key")],
+        [("x-api-key", "client-key")],
+        [("api-key", "client-key")],
+        [("X-Goog-Api-Key", "client-key")],
+        [("x-api-key", "another"), ("Authorization", "Bearer client-key")],
+        [("Authorization", "Basic dTpw"), ("x-api-key", "client-key")],
+        [("x-api-key", "client-key"), ("x-api-key", "another")],
+    ],
+)
+@pytest.mark.parametrize(
+    ("model", "name", "value"),
+    [("openai/m", "authorization", "Bearer client-key"), ("anthropic/m", "x-api-key", "client-key")],
+)
+def test_passed_through_the_clients_key_is_found_wherever_it_was_and_goes_in_the_providers_scheme(
+    client, model, name, value
+):
+    headers = sent(client, target(model, passthrough_auth=True))
+    assert headers.getall(name) == [value]
+    assert len({"authorization", "x-api-key", "api-key", "x-goog-api-key"} & {h.lower() for h in headers}) == 1
+
+
+def test_passed_through_no_key_of_the_client_is_no_key_at_all():
+    headers = sent([], target(passthrough_auth=True, access_key=KEY))
+    assert "authorization" not in headers
+
+
+def test_whose_key_it_is_crosses_with_the_clients_own():
+    client = [("OpenAI-Organization", "org-1"), ("Authorization", "Bearer k")]
+    assert sent(client, target(passthrough_auth=True))["openai-organization"] == "org-1"
+
+
+def test_configured_headers_take_the_place_of_anybody_elses():
+    configured = {"X-A": Secret("ours"), "authorization": Secret("Custom 1"), "User-Agent": Secret("us")}
+    headers = sent([("x-a", "1"), ("X-A", "2"), ("user-agent", "them")], target(headers=configured))
+    assert [headers.getall(name) for name in configured] == [["ours"], ["Custom 1"], ["us"]]
+
+
+def test_configured_headers_never_frame_the_body():
+    configured = {"Content-Length": Secret("1"), "Transfer-Encoding": Secret("chunked"), "Connection": Secret("close")}
+    assert set(sent([], target(headers=configured))) == {"x-request-id", "Authorization"}
+
+
+def test_the_host_is_the_places_own_unless_the_file_says_otherwise():
+    assert "host" not in sent([("Host", "127.0.0.1:12000")])
+    assert sent([("Host", "a")], target(http_host="gateway.example:8443")).getall("host") == ["gateway.example:8443"]
+
+
+def test_the_request_id_is_ours_and_so_is_the_trace_when_there_is_one():
+    client = [("X-Request-Id", "theirs"), ("traceparent", "00-theirs"), ("tracestate", "a=1")]
+    assert sent(client).getall("x-request-id") == ["r-1"]
+    assert sent(client)["traceparent"] == "00-theirs"
+    assert sent(client, traceparent="00-ours").getall("traceparent") == ["00-ours"]
+    assert sent(client, traceparent="00-ours")["tracestate"] == "a=1"
+
+
+def test_accept_encoding_is_the_clients_where_its_answer_is_relayed_as_it_comes():
+    assert sent([("Accept-Encoding", "gzip, br")])["accept-encoding"] == "gzip, br"
+    assert "accept-encoding" not in sent([])
+
+
+def test_a_translated_request_is_plain_json_both_ways():
+    client = [("Accept-Encoding", "br"), ("Content-Type", "application/json; v=1"), ("Content-Encoding", "zstd")]
+    headers = sent(client, target("groq/m", Format.MESSAGES))
+    assert headers.getall("accept-encoding") == ["identity"]
+    assert headers.getall("content-type") == ["application/json"]
+    assert "content-encoding" not in headers
+
+
+def test_a_rewritten_body_loses_what_was_true_of_the_other():
+    client = [("Content-Encoding", "zstd"), ("Content-Digest", "sha-256=:x:"), ("Content-Type", "application/json")]
+    assert "content-encoding" in sent(client)
+    headers = sent(client, rewritten=True)
+    assert {"content-encoding", "content-digest"}.isdisjoint(name.lower() for name in headers)
+    assert headers["content-type"] == "application/json"
+
+
+def test_the_version_of_messages_is_the_clients_or_the_first():
+    native = target("anthropic/m", Format.MESSAGES)
+    assert sent([("anthropic-version", "2026-10-21")], native).getall("anthropic-version") == ["2026-10-21"]
+    assert sent([], native)["anthropic-version"] == "2023-06-01"
+    assert "anthropic-version" not in sent([])
+
+
+def test_what_we_translate_to_messages_is_of_the_version_we_write():
+    headers = sent([("anthropic-version", "2026-10-21")], target("anthropic/m", Format.CHAT))
+    assert headers.getall("anthropic-version") == ["2023-06-01"]
+
+
+def test_a_translated_request_leaves_the_other_familys_headers_behind():
+    client = [("anthropic-beta", "x"), ("Anthropic-Version", "y"), ("OpenAI-Beta", "z"), ("x-app", "cli")]
+    to_chat = sent(client, target("groq/m", Format.MESSAGES))
+    assert [name for name in to_chat if "beta" in name.lower() or "version" in name.lower()] == ["OpenAI-Beta"]
+    to_messages = sent(client, target("anthropic/m", Format.RESPONSES))
+    assert ("openai-beta" in to_messages, to_messages["anthropic-beta"], to_messages["x-app"]) == (False, "x", "cli")
+
+
+def test_in_its_own_format_a_request_keeps_them_all():
+    client = [("anthropic-beta", "x"), ("OpenAI-Beta", "z")]
+    assert {"anthropic-beta", "openai-beta"} <= {name.lower() for name in sent(client)}
+
+
+@given(st.lists(st.tuples(st.text(max_size=8), st.text(max_size=8)), max_size=6), st.text(max_size=8))
+def test_no_header_can_hold_another(headers, request_id):
+    for out in (sent(headers, request_id=request_id), to_client(headers, untouched=True, ours=headers)):
+        assert all("\r" not in text and "\n" not in text and "\0" not in text for pair in out.items() for text in pair)
+
+
+def test_the_providers_headers_come_back_in_order_and_with_repeats():
+    provider = [("Date", "d"), ("x-ratelimit-a", "1"), ("Link", "a"), ("link", "b"), ("Content-Length", "3")]
+    assert list(to_client(provider, untouched=True).items()) == provider
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Connection", "Keep-Alive", "Transfer-Encoding", "Trailer", "Upgrade", "Proxy-Authenticate", "Set-Cookie",
+        "Alt-Svc", "Strict-Transport-Security", "Access-Control-Allow-Origin", "x-sidecar-pin", "X-Sidecar-Model",
+    ],
+)  # fmt: skip
+def test_what_is_of_the_providers_connection_or_address_or_only_ours_to_say_is_not_relayed(name):
+    assert not to_client([(name, "value")], untouched=True)
+
+
+def test_what_the_providers_connection_names_is_not_relayed():
+    assert list(to_client([("Connection", "x-once"), ("X-Once", "1"), ("X-B", "2")], untouched=True)) == ["X-B"]
+
+
+def test_length_type_and_encoding_are_untrue_of_a_body_that_was_touched():
+    provider = [
+        ("Content-Length", "3"),
+        ("Content-Encoding", "gzip"),
+        ("ETag", "e"),
+        ("Content-Type", "a/b"),
+        ("X", "1"),
+    ]
+    relayed = to_client(provider, untouched=False, ours=[("Content-Type", "text/event-stream")])
+    assert list(relayed.items()) == [("X", "1"), ("Content-Type", "text/event-stream")]
+
+
+def test_our_own_headers_take_the_place_of_the_providers():
+    relayed = to_client([("X-Request-Id", "theirs")], untouched=True, ours=[("x-request-id", "r-1")])
+    assert relayed.getall("x-request-id") == ["r-1"]
+
+
+@pytest.mark.parametrize("name", ["Retry-After", "x-should-retry", "request-id", "anthropic-ratelimit-requests-reset"])
+def test_what_a_clients_own_retries_go_by_is_relayed(name):
+    assert to_client([(name, "1")], untouched=False)[name] == "1"
