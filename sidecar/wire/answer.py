@@ -55,3 +55,15 @@ def error_body(form: Format, error: SidecarError) -> bytes:
         return encode({"type": "error", "error": {"type": kind, "message": error.message}})
     kind = "invalid_request_error" if error.status < 500 else "server_error"  # noqa: PLR2004 - 5xx is ours
     return encode({"error": {"message": error.message, "type": kind, "param": error.param, "code": error.code}})
+
+
+def error_event(form: Format, error: SidecarError) -> bytes:
+    """
+    An error in the middle of a stream, as one event. Chat completions have no event for it; providers send a `data`
+    line with the error object, and the official SDKs raise it.
+    """
+    if form is Format.RESPONSES:  # https://platform.openai.com/docs/api-reference/responses-streaming/error
+        body = {"type": "error", "code": error.code, "message": error.message, "param": None, "sequence_number": 0}
+        return b"event: error\ndata: %b\n\n" % encode(body)
+    named = b"event: error\n" if form is Format.MESSAGES else b""
+    return b"%bdata: %b\n\n" % (named, error_body(form, error))

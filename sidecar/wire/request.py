@@ -31,6 +31,10 @@ class Request:
     preferences: Raw
     """The JSON of the body's `routing_preferences`, `null` when it has none. Not yet validated."""
     conversation: Callable[[], Conversation]
+    stream: bool = False
+    """Whether the answer is to come as a stream."""
+    include_usage: bool = False
+    """Chat completions: whether the stream is to end with its usage."""
 
 
 ModelName = Annotated[str, Meta(max_length=256)]
@@ -40,13 +44,16 @@ ModelName = Annotated[str, Meta(max_length=256)]
 class _Body(Struct):
     model: ModelName | None = None
     routing_preferences: Raw = NO_PREFERENCES
+    stream: object = None
 
 
 class _ChatBody(_Body, kw_only=True):
     messages: list[chat.Message]
+    stream_options: object = None
 
 
-class _MessagesBody(_ChatBody, kw_only=True):
+class _MessagesBody(_Body, kw_only=True):
+    messages: list[chat.Message]
     system: object = None
 
 
@@ -87,7 +94,14 @@ def parse(form: Format, body: bytes) -> Request:
 def _parse_chat(body: bytes) -> Request:
     asked = _chat_decoder.decode(body)
     _need_messages(asked.messages)
-    return Request(Format.CHAT, asked.model, asked.routing_preferences, lambda: chat.conversation(asked.messages))
+    return Request(
+        Format.CHAT,
+        asked.model,
+        asked.routing_preferences,
+        lambda: chat.conversation(asked.messages),
+        asked.stream is True,
+        isinstance(asked.stream_options, dict) and asked.stream_options.get("include_usage") is True,
+    )
 
 
 def _parse_messages(body: bytes) -> Request:
@@ -99,6 +113,7 @@ def _parse_messages(body: bytes) -> Request:
         asked.model,
         asked.routing_preferences,
         lambda: messages.conversation(asked.system, asked.messages),
+        asked.stream is True,
     )
 
 
@@ -113,6 +128,7 @@ def _parse_responses(body: bytes) -> Request:
         asked.model,
         asked.routing_preferences,
         lambda: responses.conversation(asked.instructions, asked.input),
+        asked.stream is True,
     )
 
 

@@ -1,0 +1,126 @@
+"""
+A provider's stream in one format, as it comes -> the client's stream in another.
+
+    translator = StreamTranslator(Format.CHAT, Format.MESSAGES, model="openai/gpt-4o", ids=ids, include_usage=False)
+    for every chunk:        write(translator.feed(chunk)); stop reading when `translator.error`
+    at the provider's end:  write(translator.finish())
+    when the provider broke off, or fell silent:  write(translator.fail(error))
+    unless translator.complete: cut the client's connection
+
+The output depends on the bytes alone, not on how they were cut into chunks. Nothing here raises: an answer that cannot
+be read is an answer that broke off, and its error is written in the client's format like any other.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import Protocol
+
+from sidecar.errors import SidecarError
+from sidecar.wire.answer import ANTHROPIC_TYPES
+from sidecar.wire.formats import Format
+from sidecar.wire.sse import BrokenStream, Event, EventParser
+from sidecar.wire.translate.neutral import Ids, Usage
+from sidecar.wire.translate.streams.events import Errored, Finished, StreamEvent
+from sidecar.wire.translate.streams.read_chat import ChatReader
+from sidecar.wire.translate.streams.read_messages import MessagesReader
+from sidecar.wire.translate.streams.read_responses import ResponsesReader
+from sidecar.wire.translate.streams.write_chat import ChatWriter
+from sidecar.wire.translate.streams.write_messages import MessagesWriter
+from sidecar.wire.translate.streams.write_responses import ResponsesWriter
+
+StreamIds = Ids
+"""What goes into the ids and times that the client's format asks for: the core has no clock and no chance."""
+
+
+class Reader(Protocol):
+    usage: Usage | None
+
+    def read(self, event: Event) -> Iterator[StreamEvent]:
+        """What `event` means. Raises BrokenStream when it makes no sense."""
+        ...
+
+    def finish(self) -> Iterator[StreamEvent]:
+        """What the provider's clean end means: Finished, if it had said why it stopped, or nothing."""
+        ...
+
+
+class Writer(Protocol):
+    def write(self, event: StreamEvent) -> bytes: ...
+
+
+READERS: dict[Format, type[ChatReader | MessagesReader | ResponsesReader]] = {
+    Format.CHAT: ChatReader,
+    Format.MESSAGES: MessagesReader,
+    Format.RESPONSES: ResponsesReader,
+}
+
+
+class StreamTranslator:
+    """One stream. `model` is what the client is told; `include_usage` is `stream_options.include_usage` of chat."""
+
+    def __init__(self, source: Format, target: Format, *, model: str, ids: StreamIds, include_usage: bool) -> None:
+        self._events = EventParser()
+        self._reader: Reader = READERS[source](ids.suffix)
+        self._writer = _writer(target, model, ids, include_usage=include_usage)
+        self.complete = False
+        """Whether the client got its answer whole, the end of the stream included."""
+        self.error: Errored | None = None
+        """What the client was told went wrong; nothing comes after it."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """As far as the provider has told."""
+        return self._reader.usage
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The client's bytes for the provider's next ones; none once the answer is complete or has failed."""
+        return b"" if self._over else self._write_all(self._read(self._events.feed(chunk)))
+
+    def finish(self) -> bytes:
+        """The provider closed its stream in good order: the end of the answer, or an error when there is none."""
+        out = b"" if self._over else self._write_all(self._end())
+        return out if self._over else out + self.fail(BrokenStream("the provider's answer ended in the middle"))
+
+    def fail(self, error: SidecarError) -> bytes:
+        """The answer broke off, for a reason of ours: an error event; nothing when the answer was already over."""
+        if self._over:
+            return b""
+        return self._write(Errored(ANTHROPIC_TYPES.get(error.status, "api_error"), error.message, error.code))
+
+    @property
+    def _over(self) -> bool:
+        return self.complete or self.error is not None
+
+    def _read(self, events: Iterable[Event]) -> Iterator[StreamEvent]:
+        for event in events:
+            yield from self._reader.read(event)
+
+    def _end(self) -> Iterator[StreamEvent]:
+        with suppress(BrokenStream):  # half an event
+            yield from self._read(self._events.close())
+        yield from self._reader.finish()
+
+    def _write_all(self, events: Iterable[StreamEvent]) -> bytes:
+        out: list[bytes] = []
+        try:
+            for event in events:
+                out.append(self._write(event))
+                if self._over:
+                    break
+        except SidecarError as exc:
+            out.append(self.fail(exc))
+        return b"".join(out)
+
+    def _write(self, event: StreamEvent) -> bytes:
+        out = self._writer.write(event)
+        if type(event) is Finished:
+            self.complete = True
+        elif type(event) is Errored:
+            self.error = event
+        return out
+
+
+def _writer(target: Format, model: str, ids: Ids, *, include_usage: bool) -> Writer:
+    if target is Format.CHAT:
+        return ChatWriter(model, ids, include_usage=include_usage)
+    return MessagesWriter(model, ids) if target is Format.MESSAGES else ResponsesWriter(model, ids)

@@ -1,0 +1,59 @@
+"""Another model in the same bytes: nothing else may move."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.wire.splice import with_model
+
+
+@pytest.mark.parametrize(
+    ("body", "spliced"),
+    [
+        ('{"model":"a","n":1}', '{"model":"new","n":1}'),
+        ('{ "n" : 1.0e0 , "model" : "a" }', '{ "n" : 1.0e0 , "model" : "new" }'),
+        ('{"tools":[{"model":"inner"}],"model":"a"}', '{"tools":[{"model":"inner"}],"model":"new"}'),
+        ('{"model":"a","tools":[{"model":"inner"}]}', '{"model":"new","tools":[{"model":"inner"}]}'),
+        (r'{"x":"\"model\":\"b\"","model":"a"}', r'{"x":"\"model\":\"b\"","model":"new"}'),
+        ('{"x":"model","model":"a"}', '{"x":"model","model":"new"}'),
+        ('{"x":["model"],"model":"a"}', '{"x":["model"],"model":"new"}'),
+        ('{"model":null}', '{"model":"new"}'),
+        ('{"model":"a\\"b","n":1}', '{"model":"new","n":1}'),
+        ('{"n":1}', '{"model":"new","n":1}'),
+        (" {}", ' {"model":"new"}'),
+        ('{"model":"a","model":"b"}', '{"model":"new","model":"new"}'),
+        ('{"mod\\u0065l":"a","n":1}', '{"model":"new","n":1}'),
+        ('{"routing_preferences":[{"name":"x"}],"model":"a"}', '{"model":"new"}'),
+        ('{"model":"a" , "routing_preferences" : [ 1 ] }', '{"model":"new"  }'),
+        ('{"a":1, "routing_preferences":null, "model":"a"}', '{"a":1, "model":"new"}'),
+        ('{"m":{"routing_preferences":[]},"model":"a"}', '{"m":{"routing_preferences":[]},"model":"new"}'),
+    ],
+)
+def test_only_the_models_value_changes_and_our_extension_goes(body, spliced):
+    assert with_model(body.encode(), "new").decode() == spliced
+
+
+def test_a_model_name_is_written_as_json():
+    assert json.loads(with_model(b'{"model":"a"}', 'é"\\')) == {"model": 'é"\\'}
+
+
+KEYS = st.sampled_from(["model", "routing_preferences", "messages", 'quo"te', "ünï", "~"])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=6) | st.just('"model":"x"'),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(body=st.dictionaries(KEYS, JSON, max_size=5), indent=st.sampled_from([None, 0, 2]), ascii_only=st.booleans())
+def test_whatever_the_body_its_meaning_is_the_same_but_for_the_model(body, indent, ascii_only):
+    sent = json.dumps(body, indent=indent, ensure_ascii=ascii_only).encode()
+    expected = {key: value for key, value in body.items() if key != "routing_preferences"} | {"model": "new"}
+    assert json.loads(with_model(sent, "new")) == expected
+
+
+def test_a_spliced_body_differs_from_the_original_in_the_models_value_only():
+    before, after = b'{"messages": [{"content": "\\u00e9 1.10"}], "model": ', b', "temperature": 1.10, "top_p": 1E-2}'
+    assert with_model(before + b'"gpt-4o"' + after, "o3") == before + b'"o3"' + after
