@@ -27,6 +27,8 @@ class Reason(StrEnum):
     """`routing.apply_to` leaves this model alone: the request's own model."""
     MODEL_GONE = "model_gone"
     """The session's pin named a model that is no longer configured: routed anew."""
+    FAILOVER = "failover"
+    """The session's model failed for good, or again and again: the next candidate took its place."""
     CLASSIFIER_ERROR = "classifier_error"
     """The classifier failed or answered rubbish: the request's own model, or the default."""
     CLASSIFIER_TIMEOUT = "classifier_timeout"
@@ -84,6 +86,8 @@ class Decision:
     """Whether a pin made earlier, by this request's session, decided."""
     expires_in_s: float | None = None
     """How long the session's pin will last if the session stays silent; None when it has none."""
+    pin_now: Pin | None = None
+    """The pin that the session has after this decision; None when it has none."""
     verdict: Verdict | None = field(default=None, eq=False)
     """What the classifier said, when it was asked."""
 
@@ -106,7 +110,7 @@ class Decision:
 
     def held(self, held: Held) -> "Decision":
         """This decision, now pinned for as long as `held` says."""
-        return evolve(self, expires_in_s=held.expires_in_s)
+        return evolve(self, expires_in_s=held.expires_in_s, pin_now=held.pin)
 
 
 def decide(routes: tuple[Route, ...], catalog: Catalog, requested: str | None, verdict: Verdict | None) -> Decision:
@@ -126,7 +130,8 @@ def decide(routes: tuple[Route, ...], catalog: Catalog, requested: str | None, v
 
 
 def from_pin(held: Held) -> Decision:
-    return Decision(held.pin.candidates, held.pin.route, Reason.PINNED, Lookup.HIT, True, held.expires_in_s)  # noqa: FBT003
+    pin = held.pin
+    return Decision(pin.candidates, pin.route, Reason.PINNED, Lookup.HIT, True, held.expires_in_s, pin)  # noqa: FBT003
 
 
 def own_model(catalog: Catalog, requested: str | None) -> str:

@@ -112,6 +112,14 @@ class Router:
             return await self._first_turn(ask, session, held.pin, now)
         return self._from_pin(held)
 
+    async def repin(self, session: SessionKey, decision: Decision, candidates: tuple[str, ...], now: float) -> None:
+        """
+        Moves a session to `candidates` after its decided model failed; not if somebody else moved it meanwhile, and
+        not if it has no pin.
+        """
+        if decision.pin_now is not None:
+            await self._pins.move(session, Pin(candidates, decision.route, Reason.FAILOVER, now), decision.pin_now)
+
     def _applies(self, requested: str | None) -> bool:
         """A request that names no model has made no choice that could win over ours."""
         if self._apply_to is None or requested is None:

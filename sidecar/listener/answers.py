@@ -1,0 +1,135 @@
+"""
+What becomes of a request: a whole answer, or one that was relayed already; and the way it went, for the headers, the
+metrics and the log.
+"""
+
+from urllib.parse import quote
+
+from aiohttp import web
+from attrs import evolve, frozen
+from multidict import CIMultiDict
+
+from sidecar.errors import SidecarError
+from sidecar.listener.decisions import Decided
+from sidecar.listener.trace import Trace
+from sidecar.upstream.failover import Trip
+from sidecar.upstream.limits import Overloaded
+from sidecar.wire.answer import error_body
+from sidecar.wire.formats import Format
+
+NOTHING = "-"
+"""What a header says when there is nothing to say, as in Envoy's logs."""
+
+
+@frozen
+class Way:
+    """How a request went so far."""
+
+    endpoint: str
+    trace: Trace
+    cors: tuple[tuple[str, str], ...] = ()
+    """What a browser is to be told."""
+    decided: Decided | None = None
+    model: str | None = None
+    """Whose answer it is, once somebody was asked."""
+    attempts: int = 0
+    """How many attempts at providers were made."""
+    failover: str | None = None
+    """Why the first attempt was not the last."""
+    moved: bool = False
+    """Whether they moved the session's pin."""
+
+    def with_decision(self, decided: Decided) -> "Way":
+        return evolve(self, decided=decided)
+
+    def with_attempts(self, trip: Trip, model: str | None, *, answered: bool, moved: bool = False) -> "Way":
+        attempts = len(trip.made) + answered
+        failover = trip.made[0].failure.cause.value if attempts > 1 else None
+        return evolve(self, model=model, attempts=attempts, failover=failover, moved=moved)
+
+    @property
+    def answering(self) -> str | None:
+        """The model whose answer it is, else the one that was decided on."""
+        return self.model or (self.decided.decision.model if self.decided else None)
+
+    def pin_word(self) -> str:
+        """`hit; source=x-session-id`: what became of the look into the pin table, and who named the session."""
+        if self.decided is None:
+            return NOTHING
+        word = "moved" if self.moved else self.decided.decision.lookup.value
+        session = self.decided.session
+        return f"{word}; source={session.source}" if session else word
+
+    def headers(self) -> list[tuple[str, str]]:
+        """What every answer of ours says of its way."""
+        decision = self.decided.decision if self.decided else None
+        headers = [
+            ("x-sidecar-model", visible(self.answering) if self.answering else NOTHING),
+            ("x-sidecar-route", visible(decision.route) if decision and decision.route else NOTHING),
+            ("x-sidecar-pin", self.pin_word()),
+            ("x-request-id", self.trace.request_id),
+        ]
+        if self.attempts:
+            headers.append(("x-sidecar-attempts", str(self.attempts)))
+        if self.failover is not None:
+            headers.append(("x-sidecar-failover", self.failover))
+        headers.extend(self.cors)
+        return headers
+
+
+@frozen
+class Answer:
+    """A whole answer, before it is HTTP."""
+
+    status: int
+    body: bytes
+    way: Way
+    headers: CIMultiDict[str] | None = None
+    """All headers, when they are not just ours."""
+    code: str | None = None
+    """The stable code of an error."""
+    extra: tuple[tuple[str, str], ...] = ()
+    closes: bool = False
+
+    def response(self) -> web.Response:
+        headers = self.headers
+        if headers is None:
+            headers = CIMultiDict([("content-type", "application/json"), *self.way.headers(), *self.extra])
+        response = web.Response(status=self.status, body=self.body, headers=headers)
+        if self.closes:
+            response.force_close()
+        return response
+
+
+@frozen
+class Relayed:
+    """An answer that was sent while it came."""
+
+    sent: web.StreamResponse
+    way: Way
+    code: str | None = None
+    """What cut it short, if anything did."""
+
+    @property
+    def status(self) -> int:
+        return self.sent.status
+
+    def response(self) -> web.StreamResponse:
+        return self.sent
+
+
+Exchange = Answer | Relayed
+
+
+def refusal(
+    form: Format, error: SidecarError, way: Way, *, extra: tuple[tuple[str, str], ...] = (), closes: bool = False
+) -> Answer:
+    """An error as an answer, in the shape that clients of that format know."""
+    if isinstance(error, Overloaded):
+        extra = (*extra, ("retry-after", f"{error.retry_after_s:.0f}"))
+    return Answer(error.status, error_body(form, error), way, code=error.code, extra=extra, closes=closes)
+
+
+def visible(text: str) -> str:
+    """A header holds visible ASCII; everything else, and `%` for its sake, is percent-encoded as in a URL."""
+    return text if text.isascii() and text.isprintable() else quote(text, safe="!#$&'()*+,/:;=?@[]^`{|}<>\"\\ ~")

@@ -1,0 +1,158 @@
+"""
+A request's body: all of it, or a refusal. Never more than the limit in memory, compressed or not.
+"""
+
+import asyncio
+import sys
+import zlib
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+from aiohttp import web
+from attrs import frozen
+
+from sidecar.errors import BodyTooLarge, ExpectationFailed, RequestError, RequestTimeout, UnsupportedEncoding
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+MOST_PARTS = 16
+"""Nobody is known to send more than one; each costs a copy of what is left."""
+_ZSTD_WINDOW: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 23}
+"""8 MiB, as RFC 9659 bounds it for HTTP: a few bytes could ask for gigabytes otherwise."""
+
+
+class _Machine(Protocol):
+    """What zlib's and zstd's decompressors have in common. One is good for one part."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+_MACHINES: dict[str, Callable[[], _Machine]] = {
+    "gzip": lambda: zlib.decompressobj(31),
+    "x-gzip": lambda: zlib.decompressobj(31),
+    "deflate": lambda: zlib.decompressobj(15),
+    "zstd": lambda: zstd.ZstdDecompressor(options=_ZSTD_WINDOW),
+}
+"""By their names in HTTP: RFC 9110, 8.4.1, and RFC 8878, 7.2. Codex sends zstd; nobody was seen to send br."""
+
+
+@frozen
+class Body:
+    """A request's body."""
+
+    content: bytes
+    """As it was before any `content-encoding`."""
+    was_encoded: bool
+
+
+@frozen
+class Bodies:
+    """How bodies are read: how much and for how long at most."""
+
+    max_bytes: int
+    timeout_s: float
+
+    async def read(self, request: web.BaseRequest) -> Body:
+        """All of a request's body. Raises as `read_body`."""
+        content = await read_body(request, max_bytes=self.max_bytes, timeout_s=self.timeout_s)
+        return Body(content, _encoding(request) is not None)
+
+
+async def read_body(request: web.BaseRequest, *, max_bytes: int, timeout_s: float) -> bytes:
+    """
+    The body as it was before any `content-encoding`.
+
+    Raises BodyTooLarge, RequestTimeout when the client takes longer than `timeout_s` to send it, UnsupportedEncoding,
+    ExpectationFailed, and RequestError when what it sends cannot be decompressed.
+    """
+    if (request.content_length or 0) > max_bytes:
+        raise _too_large(max_bytes)
+    encoding = _encoding(request)
+    if _expects_word(request):
+        _continue(request)
+    try:
+        async with asyncio.timeout(None if request.content.is_eof() else timeout_s):
+            raw = await _read(request, max_bytes)
+    except web.RequestPayloadError as exc:
+        raise RequestError("The body is not framed as its headers say, or ends too early.") from exc
+    except TimeoutError as exc:
+        raise RequestTimeout(f"The body did not arrive within {timeout_s:g} s.") from exc
+    return raw if encoding is None else _decompress(raw, _MACHINES[encoding], max_bytes)
+
+
+def _encoding(request: web.BaseRequest) -> str | None:
+    encoding = ", ".join(request.headers.getall("content-encoding", ())).strip().lower()
+    if encoding in ("identity", ""):
+        return None
+    if encoding not in _MACHINES:
+        raise UnsupportedEncoding("content-encoding must be gzip, deflate, zstd or identity", param="content-encoding")
+    return encoding
+
+
+def streamed(request: web.BaseRequest) -> AsyncIterator[bytes]:
+    """The body piece by piece, as it comes and as it is. Raises ExpectationFailed."""
+    expects = _expects_word(request)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        if expects:
+            _continue(request)
+        async for piece in request.content.iter_any():
+            yield piece
+
+    return pieces()
+
+
+def _expects_word(request: web.BaseRequest) -> bool:
+    """RFC 9110, 10.1.1: whether the client waits for our word before it sends its body. Raises ExpectationFailed."""
+    expected = request.headers.get("expect")
+    if expected and expected.lower() != "100-continue":
+        raise ExpectationFailed("expect must be 100-continue", param="expect")
+    return bool(expected)
+
+
+def _continue(request: web.BaseRequest) -> None:
+    if request.transport is not None and not request.content.is_eof():
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+async def _read(request: web.BaseRequest, max_bytes: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := await request.content.readany():
+        size += len(chunk)
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _decompress(raw: bytes, machine: Callable[[], _Machine], max_bytes: int) -> bytes:
+    """Part by part: gzip's members (RFC 1952, 2.2) and zstd's frames (RFC 8878, 3.1) may follow each other."""
+    body, rest = bytearray(), raw
+    for _ in range(MOST_PARTS):
+        part = machine()
+        try:
+            body += part.decompress(rest, max_bytes - len(body) + 1)
+        except (zlib.error, zstd.ZstdError) as exc:
+            raise RequestError(
+                "The body is not compressed as content-encoding says.", param="content-encoding"
+            ) from exc
+        if len(body) > max_bytes:
+            raise _too_large(max_bytes)
+        if not part.eof:
+            raise RequestError("The compressed body ends too early.", param="content-encoding")
+        rest = part.unused_data
+        if not rest:
+            return bytes(body)
+    raise RequestError(f"The body is compressed in more than {MOST_PARTS} parts.", param="content-encoding")
+
+
+def _too_large(max_bytes: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The body must be at most {max_bytes} bytes.")

@@ -1,0 +1,137 @@
+"""
+Everything else below `/v1`: our list of models, and what is forwarded to a provider as it is, never classified.
+
+A JSON body says which model is meant; any other body (multipart, audio, a file) is not looked at, but streamed to the
+default provider of the interface that the path belongs to.
+"""
+
+from collections.abc import AsyncIterator
+
+import msgspec
+from aiohttp import web
+from attrs import frozen
+
+from sidecar.config.catalog import Catalog
+from sidecar.config.models import Provider
+from sidecar.errors import NotFound, RequestError
+from sidecar.listener.answers import Answer, Exchange, Relayed, Way, refusal
+from sidecar.listener.body import Bodies, streamed
+from sidecar.listener.models import ModelList
+from sidecar.listener.passage import Untouched
+from sidecar.listener.relay import relay
+from sidecar.upstream.dispatch import Dispatcher, Exhausted, Order
+from sidecar.upstream.headers import to_client
+from sidecar.upstream.providers import row_of
+from sidecar.wire.formats import Format
+from sidecar.wire.splice import with_model
+
+OPENAI = (Format.CHAT, Format.RESPONSES)
+ANTHROPIC = (Format.MESSAGES,)
+ANY = "-"
+"""Stands for the model of a request that names none, where a wildcard is the only entry there is."""
+
+
+class UpgradeRequired(RequestError):
+    """The client wants to speak something other than HTTP."""
+
+    status = 426
+    code = "upgrade_required"
+
+
+class _Named(msgspec.Struct):
+    model: object = None
+
+
+_named = msgspec.json.Decoder(_Named)
+
+
+@frozen
+class Forwarder:
+    catalog: Catalog
+    providers: tuple[Provider, ...]
+    dispatcher: Dispatcher
+    bodies: Bodies
+    models: ModelList
+    keepalive_s: float
+
+    async def forward(self, request: web.BaseRequest, way: Way) -> Exchange:
+        """Raises RequestError for what the client did wrong; whatever a provider does wrong is an answer."""
+        if request.headers.get("upgrade", "").lower() == "websocket":
+            # Codex falls back to plain requests at once when told so; any other answer costs it twelve seconds.
+            extra = (("upgrade", "HTTP/1.1"), ("connection", "upgrade, close"))
+            return refusal(Format.CHAT, UpgradeRequired("There are no websockets here."), way, extra=extra, closes=True)
+        if request.method in ("GET", "HEAD") and self.models.covers(request.path):
+            return Answer(200, self.models.answer(request.path, request.headers), way)
+        return await self._sent(request, way)
+
+    async def _sent(self, request: web.BaseRequest, way: Way) -> Exchange:
+        form = Format.MESSAGES if request.path.startswith("/v1/messages") else Format.CHAT
+        order = await self._order(request, way)
+        async with self.dispatcher.send(order) as outcome:
+            way = way.with_attempts(outcome.trip, order.candidates[0], answered=not isinstance(outcome, Exhausted))
+            if isinstance(outcome, Exhausted):
+                return _exhausted(request, outcome, form, way)
+            headers = to_client(tuple(outcome.reply.headers.items()), untouched=True, ours=way.headers())
+            events = outcome.reply.headers.get("content-type", "").lower().startswith("text/event-stream")
+            response, code = await relay(
+                request,
+                outcome.reply,
+                outcome.first,
+                headers=headers,
+                passage=Untouched(form, events=events and "content-encoding" not in outcome.reply.headers),
+                keepalive_s=self.keepalive_s,
+            )
+            return Relayed(response, way, code)
+
+    async def _order(self, request: web.BaseRequest, way: Way) -> Order:
+        body: bytes | AsyncIterator[bytes] | None = None
+        rewritten, length = False, None
+        model = None
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
+            read = await self.bodies.read(request)
+            body, rewritten, model = read.content, read.was_encoded, self._named(read.content)
+        elif not request.content.at_eof():  # a small one may be here already, to its end
+            body, length = streamed(request), request.content_length
+        candidate = model or self._default(ANTHROPIC if request.path.startswith("/v1/messages") else OPENAI)
+        return Order(
+            candidates=(candidate,),
+            format=None,
+            method=request.method,
+            request_target=request.raw_path,
+            headers=tuple(request.headers.items()),
+            body_for=lambda target: (
+                with_model(body, target.upstream_model) if model is not None and isinstance(body, bytes) else body
+            ),
+            request_id=way.trace.request_id,
+            traceparent=way.trace.outgoing,
+            rewritten=rewritten,
+            replayable=isinstance(body, bytes | None),
+            content_length=length,
+        )
+
+    def _named(self, body: bytes) -> str | None:
+        """The model that a JSON body names, when we know it. What is wrong with the body is the provider's to say."""
+        try:
+            name = _named.decode(body).model
+        except (ValueError, RecursionError):
+            return None
+        return self.catalog.resolve(name) if isinstance(name, str) else None
+
+    def _default(self, spoken: tuple[Format, ...]) -> str:
+        """A model of the provider that stands for an interface: the default's, else the first that speaks it."""
+        first = sorted(self.providers, key=lambda provider: not provider.default)
+        for provider in first:
+            row = row_of(provider)
+            if row is not None and set(row.speaks) & set(spoken):
+                return provider.model.replace("*", ANY)
+        raise NotFound("No configured provider has this path.")
+
+
+def _exhausted(request: web.BaseRequest, outcome: Exhausted, form: Format, way: Way) -> Exchange:
+    refused = outcome.refusal
+    if refused.headers is None:
+        return refusal(form, refused.error, way, closes=not request.content.is_eof())
+    headers = to_client(tuple(refused.headers.items()), untouched=True, ours=way.headers())
+    headers.popall("content-length", None)
+    code = refused.failure.cause.value
+    return Answer(refused.status, refused.body, way, headers=headers, code=code, closes=not request.content.is_eof())

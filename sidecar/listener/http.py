@@ -1,0 +1,52 @@
+"""
+HTTP itself: aiohttp's server, with our own word where aiohttp would answer a malformed request.
+
+Its own answer and its own log line repeat what the client sent, keys and session ids included; ours do not.
+"""
+
+import asyncio
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from sidecar.listener.door import Door
+
+
+MAX_HEADER_BYTES = 64 * 1024
+"""Of one header, or of the request's line. aiohttp's own 8 KiB are less than some tokens that clients carry."""
+
+
+class Connection(web.RequestHandler):
+    """One connection of a client."""
+
+    __slots__ = ("_door",)
+
+    def __init__(self, server: "HttpServer", door: Door, **options: Any) -> None:
+        super().__init__(server, **options)
+        self._door = door
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Called for what the parser refuses; what a handler raises ends at the door already."""
+        if isinstance(exc, HttpProcessingError):
+            return self._door.not_http(type(exc).__name__)
+        return super().handle_error(request, status, exc, message)
+
+
+class HttpServer(web.Server):
+    """Makes a `Connection` for every client that connects. `options` are those of aiohttp's `RequestHandler`."""
+
+    def __init__(self, door: Door, **options: Any) -> None:
+        # Without handler_cancellation a client that hangs up is never noticed.
+        super().__init__(door, handler_cancellation=True)
+        self._door = door
+        self._options = {"max_line_size": MAX_HEADER_BYTES, "max_field_size": MAX_HEADER_BYTES, **options}
+
+    def __call__(self) -> web.RequestHandler:
+        return Connection(self, self._door, loop=asyncio.get_running_loop(), **self._options)

@@ -1,0 +1,107 @@
+"""
+What happens to an answer's bytes on their way to the client.
+
+    Untouched    they go as they come; a watch on the gaps between events says where something of ours may be put in
+    Translated   the provider's events become the client's
+
+A passage that fails writes an error event where the format has one and the place allows it. Whether the client then
+sees that its answer broke off is not left to that event: the connection is cut.
+"""
+
+from typing import Protocol
+
+from sidecar.errors import SidecarError
+from sidecar.wire.answer import error_event
+from sidecar.wire.formats import Format
+from sidecar.wire.sse import BoundaryTracker
+from sidecar.wire.translate.streams.translator import StreamTranslator
+
+KEEPALIVE = {
+    Format.CHAT: b": keep-alive\n\n",
+    Format.RESPONSES: b": keep-alive\n\n",
+    Format.MESSAGES: b'event: ping\ndata: {"type": "ping"}\n\n',
+}
+"""What says "still here" in each format: a comment, which every client skips, or the format's own word for it."""
+
+
+class Passage(Protocol):
+    def feed(self, chunk: bytes) -> bytes:
+        """The client's bytes for the provider's next ones."""
+        ...
+
+    def finish(self) -> bytes:
+        """The client's last bytes, after the provider ended in good order."""
+        ...
+
+    def fail(self, error: SidecarError) -> bytes:
+        """The client's last bytes, after the provider broke off."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing more to tell, whatever the provider still sends."""
+        ...
+
+    @property
+    def failed(self) -> bool:
+        """Whether the client has been told of an error that ends its answer."""
+        ...
+
+    @property
+    def keepalive(self) -> bytes:
+        """What may be written now to say "still here"; nothing when this is no place for it."""
+        ...
+
+
+class Untouched:
+    """`events`: whether it is a stream of events in plain bytes. Into anything else nothing can be put."""
+
+    ended = failed = False
+
+    def __init__(self, form: Format, *, events: bool) -> None:
+        self._form = form
+        self._gaps = BoundaryTracker() if events else None
+
+    def feed(self, chunk: bytes) -> bytes:
+        if self._gaps is not None:
+            self._gaps.feed(chunk)
+        return chunk
+
+    def finish(self) -> bytes:
+        return b""
+
+    def fail(self, error: SidecarError) -> bytes:
+        return error_event(self._form, error) if self._gaps is not None and self._gaps.between else b""
+
+    @property
+    def keepalive(self) -> bytes:
+        return KEEPALIVE[self._form] if self._gaps is not None and self._gaps.between else b""
+
+
+class Translated:
+    """Whatever it writes is whole events."""
+
+    def __init__(self, form: Format, translator: StreamTranslator) -> None:
+        self._form = form
+        self._translator = translator
+
+    def feed(self, chunk: bytes) -> bytes:
+        return self._translator.feed(chunk)
+
+    def finish(self) -> bytes:
+        return self._translator.finish()
+
+    def fail(self, error: SidecarError) -> bytes:
+        return self._translator.fail(error)
+
+    @property
+    def ended(self) -> bool:
+        return self._translator.complete or self.failed
+
+    @property
+    def failed(self) -> bool:
+        return self._translator.error is not None
+
+    @property
+    def keepalive(self) -> bytes:
+        return KEEPALIVE[self._form]

@@ -1,0 +1,133 @@
+"""
+A provider's answer to the client, chunk by chunk as it comes.
+
+Before its head is sent an error is a response; from then on it can only cut the connection. A slow client slows the
+provider: the next chunk is asked for when the last one is on its way. What waits in between is bounded: 64 KiB here
+for the client, 128 KiB in the connection to the provider.
+"""
+
+import asyncio
+import logging
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from aiohttp import web
+from aiohttp.http import HttpVersion11
+from multidict import CIMultiDict
+
+from sidecar.errors import SidecarError, UpstreamError
+from sidecar.listener.passage import Passage
+from sidecar.upstream.client import Reply, UpstreamReset
+
+CLIENT_GONE = "client_gone"
+faults = logging.getLogger("sidecar.listener")
+
+
+async def relay(
+    request: web.BaseRequest,
+    reply: Reply,
+    first: bytes | None,
+    *,
+    headers: CIMultiDict[str],
+    passage: Passage,
+    keepalive_s: float,
+) -> tuple[web.StreamResponse, str | None]:
+    """
+    Sends `reply` through `passage`, beginning with its first bytes when they are here already. The response as far as
+    it was sent, and the code of what cut it short, if anything did.
+    """
+    if passage.keepalive:
+        # Something of ours may be put in. A length would count it, and an answer that broke off could look whole.
+        headers.popall("content-length", None)
+    response = web.StreamResponse(status=reply.status, reason=reply.reason, headers=headers)
+    try:
+        await response.prepare(request)
+        # From here on the status is sent: an error can only cut the connection.
+        code = await _body(response, reply, first, passage, keepalive_s)
+        if code is None:
+            await response.write_eof()
+    except ConnectionError:
+        return response, CLIENT_GONE
+    except Exception:  # noqa: BLE001 - the last resort, with the cause in the log
+        # Nothing should come here. A second response would be written into the first one.
+        faults.exception("unexpected, in mid-answer")
+        code = SidecarError.code
+    if code is not None:
+        cut(request)
+    return response, code
+
+
+def cut(request: web.BaseRequest) -> None:
+    """Closes the client's connection without the end that its framing promised, after what is on its way."""
+    transport = request.transport
+    if transport is None:
+        return
+    if request.version < HttpVersion11 and (sock := transport.get_extra_info("socket")) is not None:
+        # There the end of the connection may be the end of the answer; only a reset says that it is not.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.close()
+
+
+async def _body(
+    response: web.StreamResponse, reply: Reply, first: bytes | None, passage: Passage, keepalive_s: float
+) -> str | None:
+    async with _kept_alive(response, passage, keepalive_s) as alive:
+        try:
+            chunk = await reply.chunk() if first is None else first
+            while chunk:
+                if out := passage.feed(chunk):
+                    alive.touch()
+                    await response.write(out)
+                if passage.ended:
+                    break
+                chunk = await reply.chunk()
+        except UpstreamError as exc:
+            await _write(response, passage.fail(exc))
+            return exc.code
+    await _write(response, passage.finish())
+    return UpstreamReset.code if passage.failed else None
+
+
+async def _write(response: web.StreamResponse, out: bytes) -> None:
+    if out:
+        await response.write(out)
+
+
+class _Alive:
+    """When the client last heard something."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.heard_at = self._loop.time()
+
+    def touch(self) -> None:
+        self.heard_at = self._loop.time()
+
+    def silent_s(self) -> float:
+        return self._loop.time() - self.heard_at
+
+
+@asynccontextmanager
+async def _kept_alive(response: web.StreamResponse, passage: Passage, keepalive_s: float) -> AsyncIterator[_Alive]:
+    """While inside, a silence of `keepalive_s` is broken by a keep-alive where the passage has a place for one."""
+    alive = _Alive()
+    if not passage.keepalive:
+        yield alive
+        return
+    task = asyncio.get_running_loop().create_task(_keep(response, passage, keepalive_s, alive))
+    try:
+        yield alive
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError, ConnectionError):
+            await task
+
+
+async def _keep(response: web.StreamResponse, passage: Passage, keepalive_s: float, alive: _Alive) -> None:
+    while True:
+        await asyncio.sleep(max(keepalive_s - alive.silent_s(), 0.001))
+        if alive.silent_s() >= keepalive_s:
+            alive.touch()
+            await _write(response, passage.keepalive)

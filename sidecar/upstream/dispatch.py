@@ -1,0 +1,302 @@
+"""
+One request to the first candidate that answers it.
+
+    Order ─▶ next_step ─▶ attempt ──first byte──▶ Answered (its body still to come)
+                 ▲           └──failed──▶ judge ──┐
+                 └────────────────────────────────┘ … ─▶ Exhausted (what the client is to hear)
+
+The rules are elsewhere and pure: `failover` says whom to ask, `refusal` what a failure means, `health` who is ejected,
+`limits` how many at once. Here they are carried out.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from attrs import field, frozen
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from sidecar.config.catalog import Catalog
+from sidecar.errors import ModelNotFound, RequestError, SidecarError, UpstreamError, UpstreamTimeout
+from sidecar.upstream.client import Call, Client, Reply, cause_of
+from sidecar.upstream.failover import Policy, Rank, Stop, Trip, next_step, pin_after
+from sidecar.upstream.headers import Headers, to_provider
+from sidecar.upstream.health import Event, Health, Ticket
+from sidecar.upstream.limits import Overloaded
+from sidecar.upstream.places import Places
+from sidecar.upstream.refusal import Cause, Failure, broken, judge
+from sidecar.upstream.target import ProviderKeyMissing, ProviderUnknown, Target, target_of, url_for
+from sidecar.wire.formats import Format
+
+MAX_ERROR_BYTES = 1024 * 1024
+"""A provider's error answer is kept whole, so that it can be relayed when nobody does better."""
+
+
+@frozen
+class Order:
+    """What a client wants sent, and to whom it may go."""
+
+    candidates: tuple[str, ...]
+    """Concrete model ids, best first."""
+    format: Format | None
+    """None for the endpoints that are forwarded and never translated."""
+    method: str
+    request_target: str
+    """The client's path and query, encoded as they came."""
+    headers: Headers
+    body_for: Callable[[Target], bytes | AsyncIterator[bytes] | None]
+    """The body for one candidate. Raises RequestError when it cannot be said in that provider's interface."""
+    request_id: str
+    traceparent: str | None = None
+    rewritten: bool = False
+    """Whether the body is not, byte for byte, the client's: it was decompressed."""
+    replayable: bool = True
+    """Whether `body_for` may be called more than once; a streamed upload is gone once it was sent."""
+    content_length: int | None = None
+    """Of a streamed upload, when the client told it."""
+    hold_s: float | None = None
+    """After the head of an answer, its first bytes are waited for no longer than this. None: as long as any."""
+
+
+@frozen
+class Refusal:
+    """An attempt that failed: the provider's own answer when it gave one, our error when not."""
+
+    failure: Failure
+    error: SidecarError
+    target: Target | None = None
+    status: int = 0
+    headers: CIMultiDictProxy[str] | None = None
+    body: bytes = b""
+
+
+@frozen
+class Answered:
+    """A provider answers. `reply` has the rest of the body after `first`."""
+
+    reply: Reply
+    first: bytes | None
+    """The first bytes of the body; b"" for an empty one, None when they have not come yet."""
+    target: Target
+    rank: Rank
+    trip: Trip
+    repin: tuple[Rank, ...] | None
+    """How the session's pin should rank the candidates from now on; None when it stays."""
+
+
+@frozen
+class Exhausted:
+    """Nobody answers. `refusal` is what the client is to hear."""
+
+    refusal: Refusal
+    rank: Rank
+    """Whose refusal it is."""
+    trip: Trip
+    repin: tuple[Rank, ...] | None
+
+
+class Watch(Protocol):
+    """What telemetry is told. Must not raise."""
+
+    def attempted(self, provider: str, outcome: str, seconds: float) -> None: ...
+    def changed(self, provider: str, change: str) -> None: ...
+
+
+@frozen
+class _Attempt:
+    """Everything one attempt holds on to, given back when it ends."""
+
+    target: Target
+    ticket: Ticket
+    leave: Callable[[], None]
+
+
+@frozen
+class Dispatcher:
+    """Sends orders. `clock` never goes back, `wall` is Unix time, `chance` a random number from 0 to 1."""
+
+    client: Client
+    catalog: Catalog
+    health: Health
+    places: Places
+    policy: Policy
+    watch: Watch
+    clock: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+    chance: Callable[[], float] = field(default=random.random)
+
+    @asynccontextmanager
+    async def send(self, order: Order) -> AsyncIterator[Answered | Exhausted]:
+        """
+        The first answer, or what to say when there is none. The answer's connection is open inside the context and
+        closed at its end. Raises RequestError when the first candidate cannot be asked what the client asks.
+        """
+        trip = Trip(self.policy, self._ranked(order), self.clock(), order.replayable)
+        refusals: list[Refusal] = []
+        while True:
+            step = next_step(trip, self.clock())
+            if isinstance(step, Stop):
+                made = trip.made[step.relay]
+                yield Exhausted(refusals[step.relay], made.rank, trip, self._repin(order, trip, None))
+                return
+            await asyncio.sleep(step.wait_s)
+            async with self._attempt(order, step.rank, step.budget_s, bool(refusals)) as outcome:
+                if isinstance(outcome, Refusal):
+                    refusals.append(outcome)
+                    trip = trip.failed(step.rank, outcome.failure, self.clock(), self.chance())
+                    continue
+                reply, first, target = outcome
+                yield Answered(reply, first, target, step.rank, trip, self._repin(order, trip, step.rank))
+                return
+
+    def _ranked(self, order: Order) -> tuple[Rank, ...]:
+        ranks = range(len(order.candidates))
+        return self.health.order(ranks, lambda rank: self._entry(order.candidates[rank]), self.clock())
+
+    def _entry(self, model: str) -> str:
+        provider = self.catalog.provider_of(model)
+        return provider.name if provider is not None else model
+
+    def _repin(self, order: Order, trip: Trip, answered: Rank | None) -> tuple[Rank, ...] | None:
+        now = self.clock()
+        ejected = [
+            rank for rank, model in enumerate(order.candidates) if not self.health.available(self._entry(model), now)
+        ]
+        return pin_after(trip, answered, ejected)
+
+    @asynccontextmanager
+    async def _attempt(
+        self,
+        order: Order,
+        rank: Rank,
+        budget_s: float,
+        is_later: bool,  # noqa: FBT001 - private
+    ) -> AsyncIterator[tuple[Reply, bytes | None, Target] | Refusal]:
+        model = order.candidates[rank]
+        began = self.clock()
+        try:
+            target = self._target(model, order.format)
+            body = order.body_for(target)
+            leave = await self.places.take(target.provider)
+        except (ProviderKeyMissing, ProviderUnknown) as exc:
+            yield self._refused(Refusal(broken(Cause.KEY_MISSING), exc), self._entry(model), began)
+            return
+        except Overloaded as exc:
+            yield self._refused(Refusal(broken(Cause.OVERFLOW), exc), self._entry(model), began)
+            return
+        except RequestError as exc:
+            if not is_later:
+                raise
+            yield self._refused(Refusal(broken(Cause.NOT_PORTABLE), exc), self._entry(model), began)
+            return
+        attempt = _Attempt(target, self.health.begin(target.provider, began), leave)
+        try:
+            call = self._call(order, target, body, budget_s)
+            async with self._sent(call, attempt, order.hold_s) as outcome:
+                self.watch.attempted(target.provider, _word(outcome), self.clock() - began)
+                yield outcome
+        finally:
+            self.health.abandoned(attempt.ticket)  # does nothing for one that has reported
+            leave()
+
+    def _target(self, model: str, form: Format | None) -> Target:
+        provider = self.catalog.provider_of(model)
+        if provider is None:
+            raise ModelNotFound(f"{model} is not configured")
+        return target_of(provider, model, form)
+
+    def _refused(self, refusal: Refusal, provider: str, began: float) -> Refusal:
+        self.watch.attempted(provider, _word(refusal), self.clock() - began)
+        return refusal
+
+    def _call(self, order: Order, target: Target, body: bytes | AsyncIterator[bytes] | None, budget_s: float) -> Call:
+        headers: CIMultiDict[str] = to_provider(
+            order.headers,
+            target,
+            request_id=order.request_id,
+            traceparent=order.traceparent,
+            rewritten=order.rewritten,
+        )
+        if order.content_length is not None:
+            headers["Content-Length"] = str(order.content_length)
+        url = URL(target.origin + url_for(target, order.request_target), encoded=True)
+        return Call(target.provider, order.method, url, headers, body, target.timeouts.within(budget_s))
+
+    @asynccontextmanager
+    async def _sent(
+        self, call: Call, attempt: _Attempt, hold_s: float | None
+    ) -> AsyncIterator[tuple[Reply, bytes | None, Target] | Refusal]:
+        try:
+            reply = await self.client.send(call)
+        except UpstreamError as exc:
+            yield self._broken(exc, attempt)
+            return
+        async with reply:
+            try:
+                refusal = await self._refusal(reply, attempt)
+                first = await _first(reply, call, hold_s) if refusal is None else b""
+            except UpstreamError as exc:
+                yield self._broken(exc, attempt)
+                return
+            if refusal is not None:
+                yield refusal
+                return
+            self._tell(self.health.succeeded(attempt.ticket, self.clock()))
+            yield reply, first, attempt.target
+
+    def _broken(self, exc: UpstreamError, attempt: _Attempt) -> Refusal:
+        refusal = Refusal(broken(cause_of(exc)), exc, attempt.target)
+        self._report(refusal.failure, attempt)
+        return refusal
+
+    async def _refusal(self, reply: Reply, attempt: _Attempt) -> Refusal | None:
+        """What an answer that is an error comes to; None for one that is not."""
+        if reply.status < 400:  # noqa: PLR2004 - a status class
+            return None
+        body = await reply.read(MAX_ERROR_BYTES + 1)
+        target = attempt.target
+        failure = judge(
+            reply.status,
+            reply.headers,
+            body,
+            passthrough_auth=target.passthrough_auth,
+            now_unix_s=self.wall(),
+        )
+        if failure is None:
+            return None
+        self._report(failure, attempt)
+        error = UpstreamError(f"{target.provider} answered {reply.status}")
+        if len(body) > MAX_ERROR_BYTES:  # in part it would look like the whole
+            return Refusal(failure, error, target)
+        return Refusal(failure, error, target, reply.status, reply.headers, body)
+
+    def _report(self, failure: Failure, attempt: _Attempt) -> None:
+        now = self.clock()
+        if failure.fault is not None:
+            self._tell(self.health.failed(attempt.ticket, failure.fault, now))
+        elif failure.status is not None:  # it is well enough to refuse
+            self._tell(self.health.succeeded(attempt.ticket, now))
+
+    def _tell(self, event: Event | None) -> None:
+        if event is not None:
+            self.watch.changed(event.provider, event.change.value)
+
+
+async def _first(reply: Reply, call: Call, hold_s: float | None) -> bytes | None:
+    """The first bytes of a body. Raises UpstreamTimeout when none come within the time for a first byte."""
+    limit_s = call.timeouts.first_byte_s
+    try:
+        async with asyncio.timeout(limit_s if hold_s is None else min(hold_s, limit_s)):
+            return await reply.chunk()
+    except TimeoutError as exc:
+        if hold_s is not None and hold_s < limit_s:
+            return None
+        raise UpstreamTimeout(f"{call.provider} sent nothing for {limit_s:g} s") from exc
+
+
+def _word(outcome: tuple[Reply, bytes | None, Target] | Refusal) -> str:
+    return outcome.failure.cause.value if isinstance(outcome, Refusal) else "answered"

@@ -1,0 +1,46 @@
+"""What all tests share: a sidecar in this process on real sockets, and a model endpoint whose behaviour a test writes."""
+
+from contextlib import AsyncExitStack
+
+import aiohttp
+import pytest
+from aiohttp import web
+from attrs import evolve
+from doubles import Endpoint, says
+from hypothesis import HealthCheck, settings
+from running import CONFIG, Running
+
+from sidecar.config import read_text
+from sidecar.server import serve
+
+settings.register_profile("shared-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared-machine")
+
+
+@pytest.fixture
+async def start():
+    """`await start(yaml)`: a whole sidecar on free ports, stopped when the test is over."""
+    async with AsyncExitStack() as stack:
+
+        async def begin(text=CONFIG, environ=None):
+            config = read_text(text, "test.yaml", environ or {}).config
+            config = evolve(config, listener=evolve(config.listener, port=0), admin=evolve(config.admin, port=0))
+            serving = await stack.enter_async_context(serve(config))
+            base = f"http://127.0.0.1:{serving.listener[1]}"
+            client = await stack.enter_async_context(aiohttp.ClientSession(base))
+            return Running(client, f"http://127.0.0.1:{serving.admin[1]}", serving.listener[1])
+
+        yield begin
+
+
+@pytest.fixture
+async def endpoint(aiohttp_server):
+    async def handle(request):
+        double.asked.append(await request.json())
+        return await double.behave(request)
+
+    app = web.Application()
+    app.router.add_post("/v1/{what:.*}", handle)
+    server = await aiohttp_server(app)
+    double = Endpoint(str(server.make_url("/v1")), says('{"route": "code_generation"}'), [])
+    return double
