@@ -31,6 +31,7 @@ from sidecar.routing.session import SessionKey, checked
 from sidecar.server import Serving, routing, serve
 from sidecar.telemetry import log as logs
 from sidecar.telemetry.metrics import Metrics
+from sidecar.upstream.providers import flaw
 from sidecar.wire.conversation import Role, Turn
 
 EX_CONFIG = 78
@@ -80,9 +81,15 @@ def _read(path: str | None) -> Config:
     if path is None:
         return config.builtin(os.environ)
     loaded = config.read(path, os.environ)
-    for warning in loaded.warnings:
+    for warning in (*loaded.warnings, *_uncallable(loaded.config)):
         print(f"warning: {warning}", file=sys.stderr)
     return loaded.config
+
+
+def _uncallable(settings: Config) -> list[str]:
+    """Entries that decisions may name and no request can be sent to; the routing API alone works with them."""
+    found = ((provider, flaw(provider)) for provider in settings.providers)
+    return [f"{settings.source}: {provider.name} {why}" for provider, why in found if why]
 
 
 # sidecar up
@@ -124,6 +131,7 @@ def _announce(settings: Config, serving: Serving) -> None:
     policy = settings.routing
     lines = [
         f"sidecar {__version__}, configuration: {settings.source}",
+        f"answers    http://{_place(serving.listener)}/v1 (OPENAI_BASE_URL; ANTHROPIC_BASE_URL is without /v1)",
         f"decisions  http://{_place(serving.listener)}/routing/v1/{{chat/completions,messages,responses}}",
         f"admin      http://{_place(serving.admin)}/{{ready,live,metrics,server_info}}",
         f"routes     {', '.join(route.name for route in settings.routes) or 'none: every request gets its own model'}",
@@ -159,8 +167,10 @@ def _check(asked: argparse.Namespace) -> int:
         for alias in settings.aliases:
             print(f"  {alias} → {catalog.resolve(alias)}")
     policy = settings.routing
-    print(f"classifier {policy.classifier.type}")
-    print(f"sessions {policy.session_ttl_seconds} s {policy.session_ttl_policy}, at most {policy.session_max_entries}")
+    print(f"classifier\n  {policy.classifier.type}")
+    print(
+        f"sessions\n  {policy.session_ttl_seconds} s {policy.session_ttl_policy}, at most {policy.session_max_entries}"
+    )
     return 0
 
 

@@ -33,6 +33,7 @@ from sidecar.routing.router import Router
 from sidecar.routing.session import CLIENT_SOURCES
 from sidecar.stores.flights import Flights
 from sidecar.stores.memory import MemoryStore
+from sidecar.stores.responses import ResponseStore
 from sidecar.telemetry.metrics import Metrics
 from sidecar.upstream.client import Client, open_client
 from sidecar.upstream.dispatch import Dispatcher
@@ -97,11 +98,12 @@ def _door(config: Config, catalog: Catalog, metrics: Metrics, router: Router, cl
         watch=metrics,
     )
     keepalive_s = settings.sse_keepalive_s
+    memory = None if config.responses_state is None else ResponseStore(config.responses_state, time.monotonic)
     models = ModelList.of(config, catalog)
     return Door(
         bodies=bodies,
         decider=decider,
-        proxy=Proxy(decider, router, dispatcher, keepalive_s, time.time),
+        proxy=Proxy(decider, router, dispatcher, keepalive_s, time.time, memory),
         forwarder=Forwarder(catalog, config.providers, dispatcher, bodies, models, keepalive_s),
         metrics=metrics,
         cors_origins=settings.cors_origins,

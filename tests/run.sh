@@ -12,4 +12,4 @@ set -x
 "$venv/bin/ruff" format --check .
 "$venv/bin/mypy"
 "$venv/bin/lint-imports" --no-cache
-"$venv/bin/pytest" "$@"
+"$venv/bin/pytest" --numprocesses auto --dist loadfile "$@"

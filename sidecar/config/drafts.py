@@ -10,7 +10,16 @@ from typing import Any, Generic, TypeVar
 from attrs import field, frozen
 
 from sidecar.config.document import Node
-from sidecar.config.models import Admin, CircuitBreakers, OutlierDetection, Routing, Secret, Timeouts, Tracing
+from sidecar.config.models import (
+    Admin,
+    CircuitBreakers,
+    OutlierDetection,
+    ResponsesState,
+    Routing,
+    Secret,
+    Timeouts,
+    Tracing,
+)
 from sidecar.config.reading import Reader, Reading
 from sidecar.config.variables import Url
 
@@ -78,6 +87,7 @@ class Draft:
     routing: Routing = field(factory=Routing)
     outlier_detection: OutlierDetection = field(factory=OutlierDetection)
     circuit_breakers: CircuitBreakers = field(factory=CircuitBreakers)
+    responses_state: ResponsesState | None = None
     tracing: Tracing = field(factory=Tracing)
     overrides: object = None
     mode: object = None

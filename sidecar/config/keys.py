@@ -29,6 +29,7 @@ from sidecar.config.models import (
     Classifier,
     ClassifierKind,
     OutlierDetection,
+    ResponsesState,
     Routing,
     Timeouts,
     Tracing,
@@ -301,6 +302,30 @@ CIRCUIT_BREAKERS = Table(
     },
 )
 
+RESPONSES_STATE = Table(
+    into=lambda type=None, **limits: ResponsesState(**limits),  # noqa: A006, ARG005 - the name of the key
+    keys={
+        "type": word_of("memory"),
+        "ttl_seconds": whole(SESSION_TTL_SECONDS),
+        "max_entries": whole(SESSION_ENTRIES),
+        "max_bytes": whole(BODY_BYTES),
+    },
+)
+
+
+class ResponsesStateReader:
+    """A mapping, or only a type: `responses_state: memory`."""
+
+    table = RESPONSES_STATE
+
+    def __call__(self, node: Node, reading: Reading) -> ResponsesState:
+        if isinstance(node.value, str):
+            word_of("memory")(node, reading)
+            return ResponsesState()
+        state: ResponsesState = RESPONSES_STATE(node, reading)
+        return state
+
+
 TRACING = Table(into=Tracing, keys={"random_sampling": number(PER_CENT)}, unused=refused.TRACING_UNUSED)
 
 MODE = word_of("llm")
@@ -322,6 +347,7 @@ FILE = Table(
         "overrides": Key(OVERRIDES, other_way=True),
         "outlier_detection": OUTLIER_DETECTION,
         "circuit_breakers": CIRCUIT_BREAKERS,
+        "responses_state": ResponsesStateReader(),
         "tracing": TRACING,
     },
     refused=refused.TOP,

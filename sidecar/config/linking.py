@@ -42,6 +42,7 @@ def link(draft: Draft, reading: Reading) -> Config:
         routing=evolve(draft.routing, classifier=settle(draft, catalog, reading)),
         outlier_detection=draft.outlier_detection,
         circuit_breakers=draft.circuit_breakers,
+        responses_state=draft.responses_state,
         tracing=draft.tracing,
         source=reading.source,
     )

@@ -237,6 +237,16 @@ class Routing:
 
 
 @frozen
+class ResponsesState:
+    """How many responses may be continued with `previous_response_id` at providers that keep no state themselves."""
+
+    ttl_seconds: int = field(default=3600, validator=SESSION_TTL_SECONDS)
+    max_entries: int = field(default=1000, validator=SESSION_ENTRIES)
+    max_bytes: int = field(default=64 * MIB, validator=BODY_BYTES)
+    """Of all that is kept: each response keeps its whole conversation."""
+
+
+@frozen
 class Tracing:
     random_sampling: float = field(default=0.0, validator=PER_CENT)
     """Per cent of requests that are traced."""
@@ -256,6 +266,8 @@ class Config:
     routing: Routing = field(factory=Routing)
     outlier_detection: OutlierDetection = field(factory=OutlierDetection)
     circuit_breakers: CircuitBreakers = field(factory=CircuitBreakers)
+    responses_state: ResponsesState | None = None
+    """None: a translated request that continues a response is refused."""
     tracing: Tracing = field(factory=Tracing)
     source: str = "built-in"
     """The file it was read from, for messages."""

@@ -3,6 +3,7 @@ What becomes of a request: a whole answer, or one that was relayed already; and 
 metrics and the log.
 """
 
+import asyncio
 from urllib.parse import quote
 
 from aiohttp import web
@@ -86,6 +87,8 @@ class Answer:
     way: Way
     headers: CIMultiDict[str] | None = None
     """All headers, when they are not just ours."""
+    reason: str | None = None
+    """The provider's, where it is a provider's answer."""
     code: str | None = None
     """The stable code of an error."""
     extra: tuple[tuple[str, str], ...] = ()
@@ -95,7 +98,7 @@ class Answer:
         headers = self.headers
         if headers is None:
             headers = CIMultiDict([("content-type", "application/json"), *self.way.headers(), *self.extra])
-        response = web.Response(status=self.status, body=self.body, headers=headers)
+        response = web.Response(status=self.status, reason=self.reason, body=self.body, headers=headers)
         if self.closes:
             response.force_close()
         return response
@@ -119,6 +122,14 @@ class Relayed:
 
 
 Exchange = Answer | Relayed
+
+
+class Abandoned(asyncio.CancelledError):
+    """The client did not wait for its answer. `way`: how far its request had come."""
+
+    def __init__(self, way: Way) -> None:
+        super().__init__()
+        self.way = way
 
 
 def refusal(

@@ -38,6 +38,7 @@ class Asked:
 
     request: Request
     decided: Decided
+    body: bytes
 
 
 class Decider:
@@ -55,7 +56,7 @@ class Decider:
         control = control_of(headers)
         asked = parse(form, body)
         ask = Ask(asked.model, asked.conversation, session, control, lambda: self._preferences(asked))
-        return Asked(asked, Decided(await self._router.route(ask, self._clock()), session))
+        return Asked(asked, Decided(await self._router.route(ask, self._clock()), session), body)
 
     def _preferences(self, asked: Request) -> tuple[Route, ...]:
         raw = bytes(asked.preferences)

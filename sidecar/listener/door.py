@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from aiohttp import web
 
 from sidecar.errors import MethodNotAllowed, NotFound, RequestError, SidecarError
-from sidecar.listener.answers import NOTHING, Answer, Exchange, Way, refusal, visible
+from sidecar.listener.answers import NOTHING, Abandoned, Answer, Exchange, Way, refusal, visible
 from sidecar.listener.body import Bodies
 from sidecar.listener.cors import METHODS, cors_headers
 from sidecar.listener.decisions import Decider, decision_body
@@ -66,7 +66,8 @@ class Door:
         way = Way(_endpoint(request.path), trace_of(request.headers), cors)
         try:
             exchange = await self._exchange(request, way)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as exc:
+            way = exc.way if isinstance(exc, Abandoned) else way
             self._tell(Answer(CLIENT_CLOSED_REQUEST, b"", way, code=CLIENT_GONE), self._clock() - started)
             raise
         self._tell(exchange, self._clock() - started)

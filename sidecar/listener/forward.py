@@ -25,6 +25,18 @@ from sidecar.upstream.providers import row_of
 from sidecar.wire.formats import Format
 from sidecar.wire.splice import with_model
 
+_WITHOUT_EFFECT = frozenset(
+    f"/v1/{path}"
+    for path in (
+        "completions",
+        "embeddings",
+        "messages/count_tokens",
+        "moderations",
+        "rerank",
+        "responses/input_tokens",
+    )
+)
+"""What is only computed and leaves nothing behind."""
 OPENAI = (Format.CHAT, Format.RESPONSES)
 ANTHROPIC = (Format.MESSAGES,)
 ANY = "-"
@@ -65,7 +77,7 @@ class Forwarder:
         return await self._sent(request, way)
 
     async def _sent(self, request: web.BaseRequest, way: Way) -> Exchange:
-        form = Format.MESSAGES if request.path.startswith("/v1/messages") else Format.CHAT
+        form = next((form for form in Format if request.path.startswith(f"/v1/{form}")), Format.CHAT)
         order = await self._order(request, way)
         async with self.dispatcher.send(order) as outcome:
             way = way.with_attempts(outcome.trip, order.candidates[0], answered=not isinstance(outcome, Exhausted))
@@ -89,7 +101,7 @@ class Forwarder:
         model = None
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
             read = await self.bodies.read(request)
-            body, rewritten, model = read.content, read.was_encoded, self._named(read.content)
+            body, rewritten, model = read.content or None, read.was_encoded, self._named(read.content)
         elif not request.content.at_eof():  # a small one may be here already, to its end
             body, length = streamed(request), request.content_length
         candidate = model or self._default(ANTHROPIC if request.path.startswith("/v1/messages") else OPENAI)
@@ -105,7 +117,7 @@ class Forwarder:
             request_id=way.trace.request_id,
             traceparent=way.trace.outgoing,
             rewritten=rewritten,
-            replayable=isinstance(body, bytes | None),
+            replayable=isinstance(body, bytes | None) and _is_repeatable(request),
             content_length=length,
         )
 
@@ -127,11 +139,24 @@ class Forwarder:
         raise NotFound("No configured provider has this path.")
 
 
+def _is_repeatable(request: web.BaseRequest) -> bool:
+    """Whether it may be asked twice, not knowing what became of the first time: two batches would be two bills."""
+    return request.method not in ("POST", "PATCH") or request.path in _WITHOUT_EFFECT
+
+
 def _exhausted(request: web.BaseRequest, outcome: Exhausted, form: Format, way: Way) -> Exchange:
     refused = outcome.refusal
     if refused.headers is None:
         return refusal(form, refused.error, way, closes=not request.content.is_eof())
     headers = to_client(tuple(refused.headers.items()), untouched=True, ours=way.headers())
-    headers.popall("content-length", None)
-    code = refused.failure.cause.value
-    return Answer(refused.status, refused.body, way, headers=headers, code=code, closes=not request.content.is_eof())
+    if request.method != "HEAD":
+        headers.popall("content-length", None)
+    return Answer(
+        refused.status,
+        refused.body,
+        way,
+        headers=headers,
+        reason=refused.reason,
+        code=refused.failure.cause.value,
+        closes=not request.content.is_eof(),
+    )

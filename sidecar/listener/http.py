@@ -9,9 +9,9 @@ from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import _ErrInfo
 
 from sidecar.listener.door import Door
-
 
 MAX_HEADER_BYTES = 64 * 1024
 """Of one header, or of the request's line. aiohttp's own 8 KiB are less than some tokens that clients carry."""
@@ -25,6 +25,20 @@ class Connection(web.RequestHandler):
     def __init__(self, server: "HttpServer", door: Door, **options: Any) -> None:
         super().__init__(server, **options)
         self._door = door
+
+    def data_received(self, data: bytes) -> None:
+        """
+        aiohttp queues a malformed chunk as a request of its own, and whoever reads the body that it stands in waits
+        for ever: it is told here.
+        """
+        super().data_received(data)
+        if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
+            bodies = [body for _, body in self._messages]
+            if self._current_request is not None:
+                bodies.append(self._current_request.content)
+            for body in bodies:
+                if not body.is_eof() and body.exception() is None:
+                    body.set_exception(web.RequestPayloadError("malformed"))
 
     def handle_error(
         self,

@@ -60,7 +60,8 @@ def _openai_list(entries: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _anthropic(name: str, _owner: str) -> dict[str, Any]:
-    return {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"}
+    told = {"display_name": name, "created_at": "1970-01-01T00:00:00Z", "lifecycle": "active"}
+    return {"type": "model", "id": name, **told}
 
 
 def _anthropic_list(entries: list[dict[str, Any]]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ A passage that fails writes an error event where the format has one and the plac
 sees that its answer broke off is not left to that event: the connection is cut.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from sidecar.errors import SidecarError
@@ -79,17 +80,23 @@ class Untouched:
 
 
 class Translated:
-    """Whatever it writes is whole events."""
+    """Whatever it writes is whole events. `told` hears of all that the client is told."""
 
-    def __init__(self, form: Format, translator: StreamTranslator) -> None:
+    def __init__(self, form: Format, translator: StreamTranslator, told: Callable[[bytes], None] | None = None) -> None:
         self._form = form
         self._translator = translator
+        self._told = told
 
     def feed(self, chunk: bytes) -> bytes:
-        return self._translator.feed(chunk)
+        return self._heard(self._translator.feed(chunk))
 
     def finish(self) -> bytes:
-        return self._translator.finish()
+        return self._heard(self._translator.finish())
+
+    def _heard(self, out: bytes) -> bytes:
+        if self._told is not None:
+            self._told(out)
+        return out
 
     def fail(self, error: SidecarError) -> bytes:
         return self._translator.fail(error)

@@ -5,31 +5,51 @@ Where the provider speaks the client's format, only the model's name changes in 
 as they come. Where it does not, both are translated.
 """
 
+import asyncio
+import os
 from collections.abc import Callable, Iterable
 from functools import cache
 
 from aiohttp import web
-from attrs import frozen
+from attrs import evolve, frozen
 
-from sidecar.errors import SidecarError
-from sidecar.listener.answers import Answer, Exchange, Relayed, Way, refusal
+from sidecar.errors import RequestError, SidecarError
+from sidecar.listener.answers import Abandoned, Answer, Exchange, Relayed, Way, refusal
 from sidecar.listener.body import Body
 from sidecar.listener.decisions import Asked, Decider
 from sidecar.listener.passage import Passage, Translated, Untouched
 from sidecar.listener.relay import relay
+from sidecar.routing.decision import Reason
 from sidecar.routing.router import Router
+from sidecar.stores.responses import ResponseStore
 from sidecar.upstream.dispatch import Answered, Dispatcher, Exhausted, Order
 from sidecar.upstream.headers import to_client
 from sidecar.upstream.refusal import decoded
 from sidecar.upstream.target import Target
 from sidecar.wire import translate
 from sidecar.wire.formats import Format
+from sidecar.wire.portable import portable
 from sidecar.wire.splice import with_model
+from sidecar.wire.state import (
+    PreviousResponseNotFound,
+    Remembered,
+    chained,
+    continued,
+    remembered,
+    remembered_from_events,
+)
+from sidecar.wire.translate.failures import NotAnAnswer
 from sidecar.wire.translate.neutral import Ids
 from sidecar.wire.translate.streams.translator import StreamTranslator
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """An answer that is translated whole is read whole."""
+
+
+class NotPortable(RequestError):
+    """The conversation cannot be taken to another provider."""
+
+    code = "not_portable"
 
 
 @frozen
@@ -41,18 +61,34 @@ class Proxy:
     dispatcher: Dispatcher
     keepalive_s: float
     clock: Callable[[], float]
+    memory: ResponseStore | None = None
+    """The responses that may be continued at providers that keep no state."""
 
     async def complete(self, request: web.BaseRequest, form: Format, body: Body, way: Way) -> Exchange:
         """Raises RequestError for what the client did wrong; whatever providers do wrong is an answer."""
         asked = await self.decider.decide(form, request.headers, body.content)
         way = way.with_decision(asked.decided)
-        async with self.dispatcher.send(self._order(request, asked, body, way)) as outcome:
-            way = await self._after(outcome, asked, way)
-            if isinstance(outcome, Exhausted):
-                return _exhausted(outcome, form, way)
-            if outcome.target.translated and not _is_events(outcome):
-                return await self._whole(outcome, form, way)
+        try:
+            asked = self._continued(asked)
+            async with self.dispatcher.send(self._order(request, asked, body, way)) as outcome:
+                way = await self._after(outcome, asked, way)
+                return await self._told(request, outcome, asked, way)
+        except asyncio.CancelledError as exc:
+            raise Abandoned(way) from exc
+        except RequestError as exc:  # from here on a refusal tells the decision too
+            return refusal(form, exc, way)
+
+    async def _told(self, request: web.BaseRequest, outcome: Answered | Exhausted, asked: Asked, way: Way) -> Exchange:
+        form = asked.request.format
+        if isinstance(outcome, Exhausted):
+            return _exhausted(outcome, form, way)
+        if not outcome.target.translated:
             return await self._stream(request, outcome, asked, way)
+        if not _is_events(outcome):
+            return await self._whole(outcome, asked, way)
+        if not asked.request.stream:
+            return refusal(form, NotAnAnswer("The provider streams although a whole answer was asked for."), way)
+        return await self._stream(request, outcome, asked, way)
 
     def _order(self, request: web.BaseRequest, asked: Asked, body: Body, way: Way) -> Order:
         stream = asked.request.stream
@@ -62,12 +98,60 @@ class Proxy:
             method=request.method,
             request_target=request.raw_path,
             headers=tuple(request.headers.items()),
-            body_for=_bodies(asked.request.format, body.content),
+            body_for=self._bodies(asked),
             request_id=way.trace.request_id,
             traceparent=way.trace.outgoing,
-            rewritten=body.was_encoded,
+            rewritten=body.was_encoded or asked.body is not body.content,
             hold_s=self.keepalive_s if stream else None,
         )
+
+    def _continued(self, asked: Asked) -> Asked:
+        """A request that continues a response remembered here, as one that says everything again."""
+        if self.memory is None or asked.request.format is not Format.RESPONSES:
+            return asked
+        previous = chained(asked.body).previous
+        earlier = self.memory.get(previous) if previous is not None else None
+        return asked if earlier is None else evolve(asked, body=continued(asked.body, earlier))
+
+    def _bodies(self, asked: Asked) -> Callable[[Target], bytes]:
+        """Each target's body, made when it is asked for; two models of one interface are two bodies."""
+        form, decision, body = asked.request.format, asked.decided.decision, asked.body
+        # Once a session has moved, whose thinking is whose cannot be told any more.
+        has_moved = decision.pin_now is not None and decision.pin_now.reason is Reason.FAILOVER
+
+        @cache
+        def made(interface: Format, model: str, at_home: bool) -> bytes:  # noqa: FBT001 - private
+            readable = body if at_home and not has_moved else self._readable(form, body, at_home=at_home)
+            if interface is form:
+                return with_model(readable, model)
+            return self._translated(form, interface, readable, model)
+
+        def body_for(target: Target) -> bytes:
+            at_home = self.dispatcher.at_home(target, decision.model)
+            return made(target.interface, target.upstream_model, at_home)
+
+        return body_for
+
+    def _translated(self, form: Format, interface: Format, body: bytes, model: str) -> bytes:
+        if self.memory is not None and form is Format.RESPONSES and chained(body).previous is not None:
+            raise PreviousResponseNotFound("No response of this id is remembered here.", param="previous_response_id")
+        told = translate.request(form, interface, body, model=model)
+        for _ in told.dropped:
+            self.dispatcher.watch.dropped(form, interface)
+        return told.body
+
+    def _remember(self, asked: Asked, left: Remembered | None) -> None:
+        if self.memory is not None and left is not None and chained(asked.body).stores:
+            self.memory.put(left.response_id, left.items)
+
+    def _readable(self, form: Format, body: bytes, *, at_home: bool) -> bytes:
+        """What a provider that did not make it can read. Raises NotPortable when that is not the whole question."""
+        found = portable(form, body)
+        if found.stuck and not at_home:
+            raise NotPortable(f"The conversation holds what only its own provider has: {', '.join(found.stuck)}.")
+        for kind in found.removed:
+            self.dispatcher.watch.removed(kind)
+        return found.body
 
     async def _after(self, outcome: Answered | Exhausted, asked: Asked, way: Way) -> Way:
         """What the attempts come to for the session's pin and for the answer's headers."""
@@ -81,20 +165,24 @@ class Proxy:
         answered = isinstance(outcome, Answered)
         return way.with_attempts(outcome.trip, ranked[outcome.rank], answered=answered, moved=moved)
 
-    async def _whole(self, answered: Answered, form: Format, way: Way) -> Exchange:
+    async def _whole(self, answered: Answered, asked: Asked, way: Way) -> Exchange:
         """An answer that is no stream, translated."""
-        target = answered.target
+        target, form = answered.target, asked.request.format
         try:
             body = (answered.first or b"") + await answered.reply.read(MAX_ANSWER_BYTES)
-            told = translate.answer(target.interface, form, body, model=target.upstream_model, ids=self._ids(way))
+            told = translate.answer(target.interface, form, body, model=target.upstream_model, ids=self._ids())
+            if asked.request.stream:  # whose client would take it for a stream that says nothing
+                raise NotAnAnswer("The provider does not stream although a stream was asked for.")
         except SidecarError as exc:
             return refusal(form, exc, way)
+        if self.memory is not None and form is Format.RESPONSES:
+            self._remember(asked, remembered(asked.body, told))
         ours = [("content-type", "application/json"), *way.headers()]
         headers = to_client(tuple(answered.reply.headers.items()), untouched=False, ours=ours)
         return Answer(answered.reply.status, told, way, headers=headers)
 
     async def _stream(self, request: web.BaseRequest, answered: Answered, asked: Asked, way: Way) -> Exchange:
-        passage = self._passage(answered, asked, way)
+        passage = self._passage(answered, asked)
         headers = to_client(
             tuple(answered.reply.headers.items()), untouched=isinstance(passage, Untouched), ours=way.headers()
         )
@@ -110,7 +198,7 @@ class Proxy:
         )
         return Relayed(response, way, code)
 
-    def _passage(self, answered: Answered, asked: Asked, way: Way) -> Passage:
+    def _passage(self, answered: Answered, asked: Asked) -> Passage:
         target = answered.target
         form = asked.request.format
         if not target.translated:
@@ -119,25 +207,18 @@ class Proxy:
             target.interface,
             form,
             model=target.upstream_model,
-            ids=self._ids(way),
+            ids=self._ids(),
             include_usage=asked.request.include_usage,
         )
-        return Translated(form, translator)
+        if self.memory is None or form is not Format.RESPONSES:
+            return Translated(form, translator)
+        return Translated(
+            form, translator, told=lambda out: self._remember(asked, remembered_from_events(asked.body, out))
+        )
 
-    def _ids(self, way: Way) -> Ids:
-        return Ids(way.trace.trace_id, int(self.clock()))
-
-
-def _bodies(form: Format, body: bytes) -> Callable[[Target], bytes]:
-    """Each target's body, made when it is asked for; two models of one interface are two bodies."""
-
-    @cache
-    def made(interface: Format, model: str) -> bytes:
-        if interface is form:
-            return with_model(body, model)
-        return translate.request(form, interface, body, model=model).body
-
-    return lambda target: made(target.interface, target.upstream_model)
+    def _ids(self) -> Ids:
+        """Never a trace's or a request's id: clients send those more than once."""
+        return Ids(os.urandom(12).hex(), int(self.clock()))
 
 
 def _exhausted(outcome: Exhausted, form: Format, way: Way) -> Exchange:
@@ -154,7 +235,8 @@ def _exhausted(outcome: Exhausted, form: Format, way: Way) -> Exchange:
     crossing.popall("content-length", None)
     if refused.target.translated:
         crossing["content-type"] = "application/json"
-    return Answer(refused.status, body, way, headers=crossing, code=refused.failure.cause.value)
+    code = refused.failure.cause.value
+    return Answer(refused.status, body, way, headers=crossing, reason=refused.reason, code=code)
 
 
 def _is_events(answered: Answered) -> bool:

@@ -51,6 +51,12 @@ class Metrics:
         )
         self._attempts = self._counter("upstream_attempts", "Attempts at providers.", "provider", "outcome")
         self._failovers = self._counter("failovers", "Requests whose first attempt failed.", "reason", "pin")
+        self._parts_removed = self._counter(
+            "history_parts_removed", "Parts of a conversation that another provider could not read.", "kind"
+        )
+        self._fields_dropped = self._counter(
+            "fields_dropped", "Fields of requests that the provider's format has no place for.", "source", "target"
+        )
         self._ejections = self._counter("upstream_ejections", "Providers ejected, and back.", "provider", "change")
         self._upstream_seconds = self._seconds(
             "upstream_first_byte_seconds", "From an attempt to its first byte, or to its failure."
@@ -99,6 +105,12 @@ class Metrics:
 
     def changed(self, provider: str, change: str) -> None:
         self._ejections(provider, change).inc()
+
+    def removed(self, kind: str) -> None:
+        self._parts_removed(kind).inc()
+
+    def dropped(self, source: str, target: str) -> None:
+        self._fields_dropped(source, target).inc()
 
     def failed_over(self, reason: str, *, moved: bool) -> None:
         self._failovers(reason, "moved" if moved else "kept").inc()

@@ -1,11 +1,13 @@
 """
 The connection to a provider: one call out, one reply back, chunk by chunk as it comes.
 
-Nothing is added, decoded or followed: bodies stay compressed, redirects are answers, cookies are not kept, the
-environment's proxies are not used. Whatever aiohttp raises becomes one of our errors here, with its cause kept.
+Nothing is added, decoded or followed: bodies stay compressed unless they must be read, redirects are answers, cookies
+are not kept, the environment's proxies are not used. Whatever aiohttp raises becomes one of our errors here, with its
+cause kept.
 """
 
 import asyncio
+import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import SimpleNamespace, TracebackType
@@ -23,6 +25,8 @@ from sidecar.upstream.refusal import Cause
 LARGE_BYTES = 256 * 1024
 """A body over this is handed to the socket in pieces, so that its sending does not hold the event loop."""
 PIECE_BYTES = 64 * 1024
+READ_AHEAD_BYTES = 128 * 1024
+"""What an answer may be ahead of whoever reads it. aiohttp's own is four times as much, for every stream."""
 MAX_HEADER_BYTES = 64 * 1024
 """Of one header of an answer, or of its first line. aiohttp's own 8 KiB are less than some content policies."""
 
@@ -53,7 +57,8 @@ class Reply:
     def __init__(self, call: Call, response: aiohttp.ClientResponse) -> None:
         self._call = call
         self._response = response
-        self._unwatch = _watch(response)
+        self._inflater: zlib._Decompress | None = None
+        self._unwatch = _watch(response, call.timeouts.idle_s)
 
     @property
     def status(self) -> int:
@@ -72,8 +77,37 @@ class Reply:
         The next bytes of the body as they came, empty at its end. Raises UpstreamReset when the body ends before its
         end, UpstreamTimeout after too long a silence.
         """
+        return await (self._raw() if self._inflater is None else self._plain(self._inflater))
+
+    def decompress(self) -> None:
+        """
+        From here on `chunk` gives plain bytes, for answers that are read and were compressed unasked. Raises
+        UpstreamError for a compression we cannot read.
+        """
+        encoding = self.headers.get("content-encoding", "").strip().lower()
+        if encoding in {"gzip", "x-gzip", "deflate"}:
+            self._inflater = zlib.decompressobj(47)  # either of them
+        elif encoding not in {"", "identity"}:
+            raise UpstreamError(f"{self._call.provider} compressed its answer although it was asked not to: {encoding}")
+
+    async def _plain(self, inflater: "zlib._Decompress") -> bytes:
+        while True:
+            raw = inflater.unconsumed_tail or await self._raw()
+            try:
+                plain = inflater.decompress(raw, PIECE_BYTES)
+            except zlib.error as exc:
+                raise UpstreamReset(f"{self._call.provider} did not compress its answer as it says") from exc
+            if plain or (not raw and inflater.eof):
+                return plain
+            if not raw:
+                raise UpstreamReset(f"{self._call.provider} ended its answer before the end")
+
+    async def _raw(self) -> bytes:
+        content = self._response.content
         try:
-            return await self._response.content.readany()
+            if content.exception() is not None and (left := content._read_nowait(-1)):  # noqa: SLF001 - no other way
+                return left  # it came before the connection broke; aiohttp itself would drop it
+            return await content.readany()
         except TimeoutError as exc:
             raise UpstreamTimeout(f"{self._call.provider} sent nothing for {self._call.timeouts.idle_s:g} s") from exc
         except (aiohttp.ClientError, OSError) as exc:
@@ -152,7 +186,8 @@ class Client:
             data=body,
             allow_redirects=False,
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect_s, sock_read=timeouts.idle_s),
+            # `connect` is name, TCP and TLS together; `sock_connect` leaves the name out.
+            timeout=aiohttp.ClientTimeout(total=None, connect=timeouts.connect_s, sock_read=None),
             trace_request_ctx=line,
         )
 
@@ -168,6 +203,7 @@ async def open_client() -> AsyncIterator[Client]:
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         trust_env=False,
+        read_bufsize=READ_AHEAD_BYTES // 2,  # it stops reading at twice as much
         max_line_size=MAX_HEADER_BYTES,
         max_field_size=MAX_HEADER_BYTES,
         trace_configs=[trace],
@@ -215,28 +251,38 @@ async def _reused(_session: aiohttp.ClientSession, trace: SimpleNamespace, _para
     trace.trace_request_ctx.reused = True
 
 
-def _watch(response: aiohttp.ClientResponse) -> Callable[[], None]:
+def _watch(response: aiohttp.ClientResponse, idle_s: float) -> Callable[[], None]:
     """
-    Sees to it that a body which will never go on says so. aiohttp tells nobody when it closes a connection for a
-    malformed chunk: who waits for the next one waits for ever. What it gives ends the watch.
+    Sees to it that a body which does not go on says so: after a silence, and after a malformed chunk, for which aiohttp
+    closes the connection and tells nobody. What it gives ends the watch.
     """
-    connection = response.connection
-    closed = connection.protocol.closed if connection is not None and connection.protocol is not None else None
+    protocol = response.connection.protocol if response.connection is not None else None
+    if protocol is None:  # all of it is here
+        return lambda: None
+    protocol.read_timeout = idle_s  # not earlier: until its head is here, the first byte has a limit of its own
+    protocol.start_timeout()
+    closed = protocol.closed
     if closed is None:
         return lambda: None
     content = response.content
 
-    def broken(closed: "asyncio.Future[None]") -> None:
-        if not closed.cancelled():
-            closed.exception()  # so that nobody complains that it was not looked at
+    def broken(_closed: "asyncio.Future[None]") -> None:
         if not content.is_eof() and content.exception() is None:
             content.set_exception(aiohttp.ClientPayloadError("the connection was closed"))
 
     def unwatch() -> None:
         closed.remove_done_callback(broken)
 
+    closed.remove_done_callback(_looked_at)  # once is enough, however many calls go over the connection
+    closed.add_done_callback(_looked_at)
     closed.add_done_callback(broken)
     return unwatch
+
+
+def _looked_at(closed: "asyncio.Future[None]") -> None:
+    """asyncio complains in the log about an error that nobody looked at."""
+    if not closed.cancelled():
+        closed.exception()
 
 
 def _spelt_alike(headers: CIMultiDict[str]) -> CIMultiDict[str]:

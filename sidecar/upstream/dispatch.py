@@ -70,6 +70,7 @@ class Refusal:
     error: SidecarError
     target: Target | None = None
     status: int = 0
+    reason: str | None = None
     headers: CIMultiDictProxy[str] | None = None
     body: bytes = b""
 
@@ -104,6 +105,8 @@ class Watch(Protocol):
 
     def attempted(self, provider: str, outcome: str, seconds: float) -> None: ...
     def changed(self, provider: str, change: str) -> None: ...
+    def removed(self, kind: str) -> None: ...
+    def dropped(self, source: str, target: str) -> None: ...
 
 
 @frozen
@@ -144,7 +147,7 @@ class Dispatcher:
                 yield Exhausted(refusals[step.relay], made.rank, trip, self._repin(order, trip, None))
                 return
             await asyncio.sleep(step.wait_s)
-            async with self._attempt(order, step.rank, step.budget_s, bool(refusals)) as outcome:
+            async with self._attempt(order, step.rank, step.budget_s, not refusals) as outcome:
                 if isinstance(outcome, Refusal):
                     refusals.append(outcome)
                     trip = trip.failed(step.rank, outcome.failure, self.clock(), self.chance())
@@ -152,6 +155,16 @@ class Dispatcher:
                 reply, first, target = outcome
                 yield Answered(reply, first, target, step.rank, trip, self._repin(order, trip, step.rank))
                 return
+
+    def at_home(self, target: Target, model: str) -> bool:
+        """Whether what `model`'s provider keeps for itself is at hand at `target` too: its own entry, or its account."""
+        provider = self.catalog.provider_of(model)
+        if provider is None or provider.name == target.provider:
+            return True
+        try:
+            return target_of(provider, model, None).account == target.account
+        except UpstreamError:  # it lacks its URL or key
+            return False
 
     def _ranked(self, order: Order) -> tuple[Rank, ...]:
         ranks = range(len(order.candidates))
@@ -174,14 +187,14 @@ class Dispatcher:
         order: Order,
         rank: Rank,
         budget_s: float,
-        is_later: bool,  # noqa: FBT001 - private
+        is_first: bool,  # noqa: FBT001 - private
     ) -> AsyncIterator[tuple[Reply, bytes | None, Target] | Refusal]:
         model = order.candidates[rank]
         began = self.clock()
         try:
             target = self._target(model, order.format)
             body = order.body_for(target)
-            leave = await self.places.take(target.provider)
+            leave = await self.places.take(target.provider, budget_s)
         except (ProviderKeyMissing, ProviderUnknown) as exc:
             yield self._refused(Refusal(broken(Cause.KEY_MISSING), exc), self._entry(model), began)
             return
@@ -189,13 +202,13 @@ class Dispatcher:
             yield self._refused(Refusal(broken(Cause.OVERFLOW), exc), self._entry(model), began)
             return
         except RequestError as exc:
-            if not is_later:
+            if is_first and rank == 0:
                 raise
             yield self._refused(Refusal(broken(Cause.NOT_PORTABLE), exc), self._entry(model), began)
             return
         attempt = _Attempt(target, self.health.begin(target.provider, began), leave)
         try:
-            call = self._call(order, target, body, budget_s)
+            call = self._call(order, target, body, budget_s - (self.clock() - began))
             async with self._sent(call, attempt, order.hold_s) as outcome:
                 self.watch.attempted(target.provider, _word(outcome), self.clock() - began)
                 yield outcome
@@ -238,6 +251,8 @@ class Dispatcher:
         async with reply:
             try:
                 refusal = await self._refusal(reply, attempt)
+                if attempt.target.translated and refusal is None:
+                    reply.decompress()
                 first = await _first(reply, call, hold_s) if refusal is None else b""
             except UpstreamError as exc:
                 yield self._broken(exc, attempt)
@@ -257,8 +272,8 @@ class Dispatcher:
         """What an answer that is an error comes to; None for one that is not."""
         if reply.status < 400:  # noqa: PLR2004 - a status class
             return None
-        body = await reply.read(MAX_ERROR_BYTES + 1)
         target = attempt.target
+        body = await _error_body(reply, target)
         failure = judge(
             reply.status,
             reply.headers,
@@ -272,7 +287,7 @@ class Dispatcher:
         error = UpstreamError(f"{target.provider} answered {reply.status}")
         if len(body) > MAX_ERROR_BYTES:  # in part it would look like the whole
             return Refusal(failure, error, target)
-        return Refusal(failure, error, target, reply.status, reply.headers, body)
+        return Refusal(failure, error, target, reply.status, reply.reason, reply.headers, body)
 
     def _report(self, failure: Failure, attempt: _Attempt) -> None:
         now = self.clock()
@@ -284,6 +299,16 @@ class Dispatcher:
     def _tell(self, event: Event | None) -> None:
         if event is not None:
             self.watch.changed(event.provider, event.change.value)
+
+
+async def _error_body(reply: Reply, target: Target) -> bytes:
+    """Raises UpstreamTimeout when it takes longer than a first byte may."""
+    limit_s = target.timeouts.first_byte_s
+    try:
+        async with asyncio.timeout(limit_s):
+            return await reply.read(MAX_ERROR_BYTES + 1)
+    except TimeoutError as exc:
+        raise UpstreamTimeout(f"{target.provider} did not end its error within {limit_s:g} s") from exc
 
 
 async def _first(reply: Reply, call: Call, hold_s: float | None) -> bytes | None:

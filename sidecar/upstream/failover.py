@@ -19,7 +19,7 @@ from typing import TypeAlias
 from attrs import evolve, field, frozen
 from attrs.validators import ge, gt
 
-from sidecar.upstream.refusal import Failure, Severity
+from sidecar.upstream.refusal import Cause, Failure, Severity
 
 Rank: TypeAlias = int
 """A candidate's place in the decision's list; 0 is the session's own model."""
@@ -133,14 +133,16 @@ def _again(trip: Trip, now: float, left_s: float) -> Try | None:
 def _most_useful(trip: Trip) -> int:
     """
     The last attempt; but rather one that a provider answered than a silence, and rather a "not now", which says when
-    to come back, than a complaint about our key, which the client would take for its own.
+    to come back, than a complaint about our key, which the client would take for its own. A candidate that could not
+    be asked has nothing to say.
     """
     failures = [made.failure for made in trip.made]
     if failures[-1].severity is Severity.FINAL:
         return len(failures) - 1
     answered = [index for index, failure in enumerate(failures) if failure.status is not None]
     passing = [index for index in answered if failures[index].severity is Severity.TRANSIENT]
-    return (passing or answered or [len(failures) - 1])[-1]
+    asked = [index for index, failure in enumerate(failures) if failure.cause is not Cause.NOT_PORTABLE]
+    return (passing or answered or asked or [len(failures) - 1])[-1]
 
 
 def pin_after(trip: Trip, answered: Rank | None, ejected: Collection[Rank] = ()) -> tuple[Rank, ...] | None:

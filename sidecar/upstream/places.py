@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from sidecar.config.models import CircuitBreakers
-from sidecar.upstream.limits import Gate, Slot
+from sidecar.upstream.limits import Gate, Overloaded, Slot
 
 
 class Places:
@@ -18,17 +18,22 @@ class Places:
         self._gates: dict[str, Gate] = {}
         self._waiting: dict[Slot, asyncio.Future[None]] = {}
 
-    async def take(self, provider: str) -> Callable[[], None]:
+    async def take(self, provider: str, wait_s: float) -> Callable[[], None]:
         """
         A place with the provider, when it is this request's turn; what it gives is to be called when the request is
-        over, once or more often. Raises `Overloaded` when there is no place even to wait.
+        over, once or more often. Raises `Overloaded` when there is no place even to wait, or its turn does not come
+        within `wait_s`.
         """
         gate = self._gates.get(provider)
         if gate is None:
             gate = self._gates[provider] = Gate(provider, self._limits)
         slot = gate.enter()
         if gate.waits(slot):
-            await self._turn_of(slot, gate)
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._turn_of(slot, gate)
+            except TimeoutError as exc:
+                raise Overloaded(f"{provider} had no place for another request within {wait_s:g} s") from exc
         return lambda: self._leave(slot, gate)
 
     async def _turn_of(self, slot: Slot, gate: Gate) -> None:

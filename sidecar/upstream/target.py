@@ -95,6 +95,11 @@ class Target:
         return f"{self.place.scheme}://{self.authority}"
 
     @property
+    def account(self) -> tuple[str, str | None]:
+        """Where and for whom a provider keeps things: signatures, responses and files are good for one account."""
+        return self.origin, self.access_key.reveal() if self.access_key and not self.passthrough_auth else None
+
+    @property
     def authority(self) -> str:
         """Host and, where it is not the scheme's own, port."""
         host = f"[{self.place.host}]" if ":" in self.place.host else self.place.host

@@ -79,6 +79,13 @@ async def test_check_prints_what_a_configuration_comes_to(sidecar):
     assert "openai/gpt-4o-mini (default, no key)" in out
 
 
+async def test_an_entry_that_can_never_be_called_is_told(sidecar, tmp_path):
+    config = tmp_path / "odd.yaml"
+    config.write_text("model_providers: [{model: nobody/knows-it}]\n")
+    code, _, errors = await output(await sidecar("check", config))
+    assert (code, "nobody/knows-it is of no provider known here" in errors) == (0, True)
+
+
 async def test_check_never_prints_a_key(sidecar):
     environ = {"OPENAI_API_KEY": "canary", "ANTHROPIC_API_KEY": "canary"}
     config = ROOT / "demos" / "session_pinning" / "config.yaml"

@@ -46,7 +46,7 @@ class Failure:
     code: str | None = None
 
 
-def error(source: Format, target: Format, status: int, body: bytes) -> bytes:  # noqa: ARG001 - the shape shows itself
+def error(source: Format, target: Format, status: int, body: bytes) -> bytes:
     """
     The body of a provider's error, `status` its HTTP status, as a client of format `target` expects it. Never raises.
 
@@ -55,7 +55,7 @@ def error(source: Format, target: Format, status: int, body: bytes) -> bytes:  #
     said = _read(body)
     if not said.message.strip():
         said = evolve(said, message=f"The provider answered {status} without a word.")
-    written = _anthropic(said, status) if target is Format.MESSAGES else _openai(said, status)
+    written = _anthropic(said, status) if target is Format.MESSAGES else _openai(said, status, source)
     return jsontext.dumps(written)
 
 
@@ -90,7 +90,9 @@ def _plain(body: bytes) -> str:
 
 
 def _anthropic(said: Failure, status: int) -> dict[str, Any]:
-    kind = said.kind if said.kind in ANTHROPIC_KNOWN else STATUS_TYPES.get(status, _fallback(status))
+    kind = said.kind if said.kind in ANTHROPIC_KNOWN else None
+    if kind in {None, "invalid_request_error"}:  # which OpenAI also says of 401, 403 and 404
+        kind = STATUS_TYPES.get(status, _fallback(status))
     message = said.message
     if said.code == TOO_LONG_CODE and not message.lower().startswith(TOO_LONG_WORDS):
         message = f"{TOO_LONG_WORDS}: {message}"
@@ -101,9 +103,10 @@ def _fallback(status: int) -> str:
     return "invalid_request_error" if 400 <= status < 500 else "api_error"  # noqa: PLR2004 - the classes of HTTP
 
 
-def _openai(said: Failure, status: int) -> dict[str, Any]:
+def _openai(said: Failure, status: int, source: Format) -> dict[str, Any]:
     kind, code = said.kind, said.code
-    if kind is None or kind in ANTHROPIC_KNOWN:
+    openais_own = kind == "invalid_request_error" and source is not Format.MESSAGES
+    if (kind is None or kind in ANTHROPIC_KNOWN) and not openais_own:
         theirs = kind or STATUS_TYPES.get(status, _fallback(status))
         kind, code = OPENAI_TYPES.get(theirs, "server_error"), code or (said.kind and theirs)
     if said.message.lower().startswith(TOO_LONG_WORDS):

@@ -53,9 +53,18 @@ def test_anthropics_clients_get_one_of_anthropics_types(status, kind):
     assert told(MESSAGES, status, body) == {"type": "error", "error": {"type": kind, "message": "Slow down."}}
 
 
-def test_between_openais_formats_nothing_changes():
-    body = openai("Unknown model.", "invalid_request_error", "model_not_found", "model")
+@pytest.mark.parametrize("code", ["model_not_found", None])
+def test_between_openais_formats_nothing_changes(code):
+    body = openai("Unknown model.", "invalid_request_error", code, "model")
     assert told(RESPONSES, 404, body) == body
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(401, "authentication_error"), (403, "permission_error"), (404, "not_found_error")]
+)
+def test_the_status_says_what_openais_word_for_every_mistake_does_not(status, kind):
+    body = openai(kind="invalid_request_error", code="invalid_api_key")
+    assert told(MESSAGES, status, body)["error"]["type"] == kind
 
 
 def test_a_prompt_that_is_too_long_is_understood_by_either_sides_program():
