@@ -16,6 +16,10 @@ HEAD, TAIL = 1200, 700
 """Characters read at either end."""
 
 _WORD = re.compile(r"[^\W\d_]+|\d+")
+_MIXED = re.compile(r"[a-z]\d|\d[a-z]", re.ASCII)
+_NO_WORDS = {code: " " for code in range(128) if not chr(code).isalnum()}
+_STRANGE = re.compile("[^\\W\\d_\\x00-\u024f]")
+"""Letters, nearly, of scripts that are not Latin."""
 _OPENING_WORDS, _CLOSING_WORDS, _PAIRED_HEAD, _PAIRED_TAIL = 12, 8, 28, 14
 _CHARACTERS_PAIRED = 24
 """Characters of a foreign script that are read in pairs: such scripts may not part their words."""
@@ -47,11 +51,18 @@ class Reading:
 def read(text: str) -> Reading:
     """The features of `text`. An empty text has no words and only the cue of its length."""
     front, back = (text, "") if len(text) <= HEAD + TAIL else (text[:HEAD], text[-TAIL:])
-    words = _WORD.findall(front.lower())
+    words = _words(front.lower())
     head = len(words)
     if back:
-        words += _WORD.findall(back.lower())
+        words += _words(back.lower())
     return Reading(words, head, (_singles(words), _placed(words), _pairs(words), _cues(text, front, back, words)))
+
+
+def _words(text: str) -> list[str]:
+    """Runs of letters and runs of digits, as `_WORD` finds them; for plain English in a third of its time."""
+    if text.isascii() and not _MIXED.search(text):
+        return text.translate(_NO_WORDS).split()
+    return _WORD.findall(text)
 
 
 def _singles(words: list[str]) -> list[str]:
@@ -91,7 +102,7 @@ def _cues(text: str, front: str, back: str, words: list[str]) -> list[str]:
 
 def _foreign(front: str) -> list[str]:
     """Scripts, and pairs of characters of those that are not Latin."""
-    strange = [c for c in front if c > "\u024f" and c.isalpha()][:_CHARACTERS_PAIRED]
+    strange = [c for c in _STRANGE.findall(front) if c.isalpha()][:_CHARACTERS_PAIRED]
     cues = ["#foreign" if strange else "#accented"]
     if strange:
         cues.append(f"#script{ord(strange[0]) >> 8}")

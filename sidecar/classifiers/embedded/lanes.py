@@ -82,8 +82,8 @@ class Matrix:
 class Table:
     """Named rows of bytes, each with a weight; what is summed is weight x row."""
 
-    _MOST_KEPT = 3072
-    """Rows kept packed: 2.5 MB for rows of 192 entries."""
+    _KEPT_BYTES = 3_000_000
+    """What the rows that are kept packed may take, with the dict around them."""
 
     def __init__(self, names: Iterable[str], rows: bytes, weights: bytes, unit: float) -> None:
         self.index = {name: at for at, name in enumerate(names)}
@@ -92,6 +92,7 @@ class Table:
         self._weights = weights
         self.unit = unit
         self._kept: dict[int, int] = {}
+        self._most_kept = self._KEPT_BYTES // (LANE * self.width + 120)
         self._ones = packed(b"\1" * self.width)
         self._middle = self._ones * ((1 << 31) + _HIGH // 2)
 
@@ -126,6 +127,6 @@ class Table:
     def _with(self, at: int, kept: dict[int, int]) -> dict[int, int]:
         """`kept` and the row at `at`. When too many are kept, those of this text go on in a dict of their own."""
         kept[at] = self._weights[at] * packed(self._rows[at * self.width : (at + 1) * self.width])
-        if len(kept) > self._MOST_KEPT:
+        if len(kept) > self._most_kept:
             self._kept = {}
         return kept

@@ -15,7 +15,7 @@ from attrs import frozen
 
 from sidecar.classifiers.embedded.embedding import Embedding
 from sidecar.classifiers.embedded.features import Reading, read
-from sidecar.classifiers.embedded.lanes import Matrix, Vector
+from sidecar.classifiers.embedded.lanes import Matrix, Vector, quantised
 from sidecar.classifiers.embedded.weights import Linear, Weights
 
 HEAD_WORDS = 24
@@ -60,17 +60,25 @@ class Model:
         self._table = linear.table
         self._bias = linear.bias
         starts = range(0, len(linear.dense[0].entries), width)
-        self._parts = [Matrix([Vector(r.entries[at : at + width], r.step) for r in linear.dense]) for at in starts]
+        parts = [[Vector(r.entries[at : at + width], r.step) for r in linear.dense] for at in starts]
+        self._parts = [Matrix(rows) for rows in parts]
+        self._whole = Matrix([_sum(rows) for rows in zip(*parts, strict=True)])
 
     def outputs(self, groups: Sequence[list[str]], vectors: Sequence[Vector]) -> list[float]:
+        """`vectors`: an embedding for each part; one that serves for all of them may be given once."""
         index = self._table.index
+        parts = [self._whole] if len(vectors) == 1 else self._parts
         voices: list[Sequence[float]] = [self._bias]
-        voices += [part.times(vector) for part, vector in zip(self._parts, vectors, strict=True)]
+        voices += [part.times(vector) for part, vector in zip(parts, vectors, strict=True)]
         for group in groups:
             if places := [index[name] for name in group if name in index]:
                 voice = self._table.unit * len(group) ** -0.5
                 voices.append([voice * v for v in self._table.steps(places)])
         return [sum(column) for column in zip(*voices, strict=True)]
+
+
+def _sum(rows: Sequence[Vector]) -> Vector:
+    return rows[0] if len(rows) == 1 else quantised([sum(v) for v in zip(*(r.values() for r in rows), strict=True)])
 
 
 class Tasks:
@@ -90,7 +98,8 @@ class Tasks:
 
     def types(self, text: Text) -> list[float]:
         """The probability of each task type; softmax over all of them."""
-        logits = self._tasks.outputs(text.reading.groups, (text.whole, text.head))
+        vectors = (text.whole,) if text.head is text.whole else (text.whole, text.head)
+        logits = self._tasks.outputs(text.reading.groups, vectors)
         highest = max(logits)
         odds = [exp(v - highest) for v in logits]
         total = sum(odds)
