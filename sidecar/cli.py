@@ -107,9 +107,9 @@ def _up(asked: argparse.Namespace) -> int:
 
 
 def _port(text: str) -> int:
-    port = int(text)
+    port = int(text) if text.isdecimal() else -1
     if not 0 <= port <= 65535:  # noqa: PLR2004 - 16 bits
-        raise argparse.ArgumentTypeError("must be 0 to 65535")
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 65535, got {text!r}")
     return port
 
 
@@ -129,6 +129,8 @@ def _announce(settings: Config, serving: Serving) -> None:
     models = len(Catalog.of(settings).models)
     wildcards = sum(provider.is_wildcard for provider in settings.providers)
     policy = settings.routing
+    missing = sorted({name for provider in settings.providers for name in provider.missing})
+    keys = f"{', '.join(missing)} not set: decisions only for models that need them" if missing else "all set"
     lines = [
         f"sidecar {__version__}, configuration: {settings.source}",
         f"answers    http://{_place(serving.listener)}/v1 (OPENAI_BASE_URL; ANTHROPIC_BASE_URL is without /v1)",
@@ -136,6 +138,7 @@ def _announce(settings: Config, serving: Serving) -> None:
         f"admin      http://{_place(serving.admin)}/{{ready,live,metrics,server_info}}",
         f"routes     {', '.join(route.name for route in settings.routes) or 'none: every request gets its own model'}",
         f"models     {models}{f' and {wildcards} wildcards' if wildcards else ''}",
+        f"keys       {keys}",
         f"classifier {policy.classifier.type}",
         f"sessions   {policy.session_ttl_seconds} s {policy.session_ttl_policy}, at most {policy.session_max_entries}",
     ]

@@ -45,6 +45,13 @@ class InvalidSessionId(RequestError):
     code = "invalid_session_id"
 
 
+class OriginNotAllowed(RequestError):
+    """A web page asks, and its origin is not among those that may."""
+
+    status = 403
+    code = "origin_not_allowed"
+
+
 class NotFound(RequestError):
     """No such path."""
 

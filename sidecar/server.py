@@ -4,6 +4,7 @@ needs. The reverse is the order of stopping.
 """
 
 import logging
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -159,7 +160,7 @@ async def _classifier(config: Config) -> AsyncIterator[Classifier]:
 
 def _data_runner(door: Door) -> web.ServerRunner:
     server = HttpServer(door, auto_decompress=False, access_log=None, keepalive_timeout=75.0, lingering_time=2.0)
-    return web.ServerRunner(server, shutdown_timeout=STOP_S)
+    return web.ServerRunner(server, shutdown_timeout=STOP_S / 2)  # aiohttp waits for it twice
 
 
 def _admin_runner(state: State, metrics: Metrics) -> web.AppRunner:
@@ -173,7 +174,7 @@ async def _listening(runner: web.BaseRunner, address: str, port: int) -> AsyncIt
         try:
             await web.TCPSite(runner, address, port).start()
         except OSError as exc:
-            raise CannotBind(f"cannot listen on {address}:{port}: {exc.strerror or exc}") from exc
+            raise CannotBind(f"cannot listen on {address}:{port}: {os.strerror(exc.errno or 0)}") from exc
         taken = runner.addresses[0]
         yield str(taken[0]), int(taken[1])
     finally:

@@ -4,7 +4,7 @@
 #   ./demos/model_routing_service/demo.sh                              starts a sidecar of its own and stops it again
 #   SIDECAR_URL=http://127.0.0.1:12000 ./demos/model_routing_service/demo.sh      uses one that runs already
 #
-# Exits 0 when every answer is as expected, 1 when one is not.
+# Exits 0 when every answer is as expected, 1 when one is not, 2 when there is no sidecar.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$here/../lib.sh"
@@ -16,9 +16,13 @@ call() {
     local title=$1 status=$2 expected=$3 path=$4 body=$5
     shift 5
     local answer
-    answer=$(curl --silent --max-time 10 --write-out '\n%{http_code}' "$SIDECAR_URL/routing/v1/$path" \
-        --header 'content-type: application/json' "$@" --data "$body")
-    printf '\n── %s\n$ curl $SIDECAR_URL/routing/v1/%s%s -d %s\n' "$title" "$path" "${*:+ $*}" "$body"
+    answer=$(curl --silent --show-error --max-time 10 --write-out '\n%{http_code}' "$SIDECAR_URL/routing/v1/$path" \
+        --header 'content-type: application/json' "$@" --data "$body") || {
+        echo "No sidecar at $SIDECAR_URL" >&2
+        exit 2
+    }
+    printf "\n── %s\n$ curl \$SIDECAR_URL/routing/v1/%s -H 'content-type: application/json'%s -d '%s'\n" \
+        "$title" "$path" "${*:+ ${*@Q}}" "$body"
     printf '%s\n' "$answer"
     answer=$(sed 's/,"trace_id":"[0-9a-f]\{32\}"}$/}/' <<<"$answer")
     if [ "$answer" != "$expected"$'\n'"$status" ]; then

@@ -56,7 +56,7 @@ def run_with_session(session: str) -> bool:
 
 def run(title: str, headers: dict[str, str]) -> list[tuple[str, bool]]:
     """The steps in order; each step's model and whether it was pinned. Draws a box around them."""
-    print(f"┌─ {title} {'─' * (WIDTH - len(title) - 4)}┐")
+    print(f"┌─ {title} {'─' * (WIDTH - len(title) - 3)}┐")
     models = []
     for number, (name, prompt) in enumerate(STEPS, 1):
         decision = ask(prompt, headers)
@@ -83,6 +83,8 @@ if __name__ == "__main__":
         sys.exit(main())
     except urllib.error.HTTPError as exc:
         sys.exit(f"The sidecar at {URL} answered {exc.code}: {exc.read().decode(errors='replace')}")
+    except KeyboardInterrupt:
+        sys.exit(130)
     except OSError as exc:
         print(f"No sidecar at {URL}: {exc}", file=sys.stderr)
         sys.exit(2)

@@ -6,7 +6,8 @@ plain text, as Envoy's do.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
 
 from aiohttp import web
 from attrs import define
@@ -27,6 +28,19 @@ class State:
         return self.name == "serving"
 
 
+POD_NETWORK = ("/ready", "/live", "/metrics", "/stats/prometheus")
+"""What anybody who reaches the port may read; the rest answers loopback only."""
+
+
+@web.middleware
+async def _loopback_only(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    if request.path not in POD_NETWORK and not ip_address(request.remote or "0.0.0.0").is_loopback:  # noqa: S104
+        raise web.HTTPForbidden(text="from loopback only\n")
+    return await handler(request)
+
+
 class AdminApp:
     """`clock`: seconds, never backwards."""
 
@@ -37,7 +51,7 @@ class AdminApp:
         self._started = clock()
 
     def build(self) -> web.Application:
-        app = web.Application()
+        app = web.Application(middlewares=[_loopback_only])
         app.add_routes(
             [
                 web.get("/ready", self.ready),

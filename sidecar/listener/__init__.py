@@ -1,6 +1,11 @@
 """
 The data plane: the only place that answers clients.
 
-`http` is the server itself; `door` takes every request and sees to it that each leaves the same way: with its headers, counted and logged once.
-`body` reads what came, `trace` says which trace it belongs to, `decisions` answers `/routing/v1/*`.
+    http ─▶ door ─┬─▶ decisions          /routing/v1/*: the decision as JSON
+                  ├─▶ proxy ──▶ relay    /v1/{chat/completions,messages,responses}: the decided model's answer
+                  ├─▶ forward ─▶ relay   any other /v1/*: as it is, to a provider
+                  └─▶ models             /v1/models: our own list
+
+`body` reads what came, `trace` says which trace it belongs to, `cors` which web page may ask; `passage` is what happens
+to an answer's bytes on the way, and `answers` what every answer says of its way.
 """

@@ -44,8 +44,8 @@ class Way:
         return evolve(self, decided=decided)
 
     def with_attempts(self, trip: Trip, model: str | None, *, answered: bool, moved: bool = False) -> "Way":
-        attempts = len(trip.made) + answered
-        failover = trip.made[0].failure.cause.value if attempts > 1 else None
+        attempts = sum(made.failure.asked for made in trip.made) + answered
+        failover = trip.made[0].failure.cause.value if len(trip.made) + answered > 1 else None
         return evolve(self, model=model, attempts=attempts, failover=failover, moved=moved)
 
     @property
@@ -138,6 +138,7 @@ def refusal(
     """An error as an answer, in the shape that clients of that format know."""
     if isinstance(error, Overloaded):
         extra = (*extra, ("retry-after", f"{error.retry_after_s:.0f}"))
+    extra = (*extra, ("x-sidecar-error", error.code))
     return Answer(error.status, error_body(form, error), way, code=error.code, extra=extra, closes=closes)
 
 

@@ -96,17 +96,28 @@ def _encoding(request: web.BaseRequest) -> str | None:
     return encoding
 
 
-def streamed(request: web.BaseRequest) -> AsyncIterator[bytes]:
-    """The body piece by piece, as it comes and as it is. Raises ExpectationFailed."""
+def streamed(request: web.BaseRequest, timeout_s: float) -> AsyncIterator[bytes]:
+    """
+    The body piece by piece, as it comes and as it is. Raises ExpectationFailed, and RequestTimeout when the client is
+    silent for longer than `timeout_s`: its place with the provider is not its own for ever.
+    """
     expects = _expects_word(request)
 
     async def pieces() -> AsyncIterator[bytes]:
         if expects:
             _continue(request)
-        async for piece in request.content.iter_any():
+        while piece := await _next_piece(request, timeout_s):
             yield piece
 
     return pieces()
+
+
+async def _next_piece(request: web.BaseRequest, timeout_s: float) -> bytes:
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await request.content.readany()
+    except TimeoutError as exc:
+        raise RequestTimeout(f"Nothing more of the body came for {timeout_s:g} s.") from exc
 
 
 def _expects_word(request: web.BaseRequest) -> bool:

@@ -7,7 +7,8 @@ None, unless the configuration names their origins: a page that may call us may 
 from collections.abc import Collection, Mapping
 
 EXPOSED = (
-    "x-sidecar-model, x-sidecar-route, x-sidecar-pin, x-sidecar-attempts, x-sidecar-failover, x-request-id, retry-after"
+    "x-sidecar-model, x-sidecar-route, x-sidecar-pin, x-sidecar-attempts, x-sidecar-failover, x-sidecar-error, "
+    "x-request-id, retry-after"
 )
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 PREFLIGHT_AGE_S = "600"

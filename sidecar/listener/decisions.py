@@ -67,7 +67,11 @@ class Decider:
                 f"routing_preferences must be at most {MAX_PREFERENCES_BYTES} bytes, got {len(raw)}",
                 param="routing_preferences",
             )
-        return read_preferences(msgspec.json.decode(raw), self._catalog)
+        try:
+            given = msgspec.json.decode(raw)
+        except (ValueError, RecursionError) as exc:  # what was skipped so far is decoded here for the first time
+            raise RequestError(f"routing_preferences cannot be read: {exc}", param="routing_preferences") from exc
+        return read_preferences(given, self._catalog)
 
 
 def control_of(headers: Mapping[str, str]) -> PinControl | None:

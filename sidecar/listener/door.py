@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 
 from aiohttp import web
 
-from sidecar.errors import MethodNotAllowed, NotFound, RequestError, SidecarError
+from sidecar.errors import MethodNotAllowed, NotFound, OriginNotAllowed, RequestError, SidecarError
 from sidecar.listener.answers import NOTHING, Abandoned, Answer, Exchange, Way, refusal, visible
 from sidecar.listener.body import Bodies
 from sidecar.listener.cors import METHODS, cors_headers
@@ -95,6 +95,9 @@ class Door:
     async def _answer(self, request: web.BaseRequest, way: Way) -> Exchange:
         if request.method == "OPTIONS":
             return Answer(204, b"", way, extra=(("allow", METHODS),))
+        if "origin" in request.headers and not way.cors:
+            # Without an answer it could read, a page could still spend the providers' keys.
+            raise OriginNotAllowed("This web page's origin is not among listener.cors_origins.")
         if (form := PROXIED.get(request.path)) is not None and request.method == "POST":
             return await self._proxy.complete(request, form, await self._bodies.read(request), way)
         if (form := ROUTING.get(request.path)) is not None:
@@ -156,7 +159,7 @@ def _line(exchange: Exchange, seconds: float) -> str:
         said += f" code={exchange.code}"
     if way.decided is not None:
         decision = way.decided.decision
-        route = NOTHING if decision.route is None else visible(decision.route)
+        route = NOTHING if decision.route is None else visible(decision.route).replace(" ", "%20")
         model = visible(way.answering or decision.model)
         said += f" model={model} route={route} reason={decision.reason} pin={decision.lookup}"
     if way.failover is not None:

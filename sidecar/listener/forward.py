@@ -103,7 +103,7 @@ class Forwarder:
             read = await self.bodies.read(request)
             body, rewritten, model = read.content or None, read.was_encoded, self._named(read.content)
         elif not request.content.at_eof():  # a small one may be here already, to its end
-            body, length = streamed(request), request.content_length
+            body, length = streamed(request, self.bodies.timeout_s), request.content_length
         candidate = model or self._default(ANTHROPIC if request.path.startswith("/v1/messages") else OPENAI)
         return Order(
             candidates=(candidate,),
@@ -124,6 +124,7 @@ class Forwarder:
     def _named(self, body: bytes) -> str | None:
         """The model that a JSON body names, when we know it. What is wrong with the body is the provider's to say."""
         try:
+            body.decode()  # the decoder checks only the strings it keeps
             name = _named.decode(body).model
         except (ValueError, RecursionError):
             return None

@@ -19,7 +19,6 @@ from sidecar.listener.body import Body
 from sidecar.listener.decisions import Asked, Decider
 from sidecar.listener.passage import Passage, Translated, Untouched
 from sidecar.listener.relay import relay
-from sidecar.routing.decision import Reason
 from sidecar.routing.router import Router
 from sidecar.stores.responses import ResponseStore
 from sidecar.upstream.dispatch import Answered, Dispatcher, Exhausted, Order
@@ -116,12 +115,11 @@ class Proxy:
     def _bodies(self, asked: Asked) -> Callable[[Target], bytes]:
         """Each target's body, made when it is asked for; two models of one interface are two bodies."""
         form, decision, body = asked.request.format, asked.decided.decision, asked.body
-        # Once a session has moved, whose thinking is whose cannot be told any more.
-        has_moved = decision.pin_now is not None and decision.pin_now.reason is Reason.FAILOVER
+        mixed = decision.pin_now is not None and decision.pin_now.mixed
 
         @cache
         def made(interface: Format, model: str, at_home: bool) -> bytes:  # noqa: FBT001 - private
-            readable = body if at_home and not has_moved else self._readable(form, body, at_home=at_home)
+            readable = body if at_home and not mixed else self._readable(form, body, at_home=at_home)
             if interface is form:
                 return with_model(readable, model)
             return self._translated(form, interface, readable, model)
@@ -160,10 +158,14 @@ class Proxy:
         moved = False
         if outcome.repin is not None and decided.session is not None and decided.decision.pin_now is not None:
             candidates = tuple(ranked[rank] for rank in outcome.repin)
-            await self.router.repin(decided.session, decided.decision, candidates, self.clock())
-            moved = True
+            moved = await self.router.repin(decided.session, decided.decision, candidates, self.clock())
+        elif decided.session is not None and self._is_abroad(outcome, decided.decision.model):
+            await self.router.mix(decided.session, decided.decision)
         answered = isinstance(outcome, Answered)
         return way.with_attempts(outcome.trip, ranked[outcome.rank], answered=answered, moved=moved)
+
+    def _is_abroad(self, outcome: Answered | Exhausted, model: str) -> bool:
+        return isinstance(outcome, Answered) and outcome.rank > 0 and not self.dispatcher.at_home(outcome.target, model)
 
     async def _whole(self, answered: Answered, asked: Asked, way: Way) -> Exchange:
         """An answer that is no stream, translated."""

@@ -19,7 +19,7 @@ class Trace:
     trace_id: str
     """32 hex digits; the client's own when it sent a valid `traceparent`."""
     request_id: str
-    """The client's own `x-request-id` when it is 1 to 128 visible ASCII characters."""
+    """The client's own `x-request-id` when it is 1 to 128 visible ASCII characters, else a new one."""
     outgoing: str | None = None
     """The `traceparent` for providers; None when the client's own goes on as it is."""
 
@@ -30,4 +30,7 @@ def trace_of(headers: Mapping[str, str]) -> Trace:
     trace_id = found.group(1) if found else os.urandom(16).hex()
     outgoing = None if found else f"00-{trace_id}-{os.urandom(8).hex()}-00"
     request_id = headers.get("x-request-id", "")
-    return Trace(trace_id, request_id if _REQUEST_ID.fullmatch(request_id) else os.urandom(16).hex(), outgoing)
+    if not _REQUEST_ID.fullmatch(request_id):
+        # A trace of our own is this request's alone, so its id is found in the log by either name.
+        request_id = os.urandom(16).hex() if found else trace_id
+    return Trace(trace_id, request_id, outgoing)

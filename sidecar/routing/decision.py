@@ -63,6 +63,8 @@ class Pin:
     reason: Reason
     decided_at_s: float
     """Unix time."""
+    mixed: bool = False
+    """Whether more than one provider may have answered the session: whose thinking is whose cannot be told then."""
 
 
 @frozen

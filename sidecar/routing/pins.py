@@ -82,6 +82,10 @@ class PinTable:
         entry = self._by_use.get(key)
         if entry is not None and instead_of is not None and entry.pin != instead_of and entry.expires_at > now:
             return Held(entry.pin, entry.expires_at - now)
+        if entry is not None and instead_of is not None and not self._sliding and entry.expires_at > now:
+            entry.pin = pin  # counted from the first decision: its place among those that expire stays
+            self._by_use.move_to_end(key)
+            return Held(pin, entry.expires_at - now)
         self.delete(key)
         return self._put(key, pin, now)
 

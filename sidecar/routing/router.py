@@ -112,13 +112,20 @@ class Router:
             return await self._first_turn(ask, session, held.pin, now)
         return self._from_pin(held)
 
-    async def repin(self, session: SessionKey, decision: Decision, candidates: tuple[str, ...], now: float) -> None:
+    async def repin(self, session: SessionKey, decision: Decision, candidates: tuple[str, ...], now: float) -> bool:
         """
         Moves a session to `candidates` after its decided model failed; not if somebody else moved it meanwhile, and
-        not if it has no pin.
+        not if it has no pin. Whether it moved.
         """
-        if decision.pin_now is not None:
-            await self._pins.move(session, Pin(candidates, decision.route, Reason.FAILOVER, now), decision.pin_now)
+        if decision.pin_now is None:
+            return False
+        moved = Pin(candidates, decision.route, Reason.FAILOVER, now, mixed=True)
+        return (await self._pins.move(session, moved, decision.pin_now)).pin == moved
+
+    async def mix(self, session: SessionKey, decision: Decision) -> None:
+        """Notes that another provider than the decided one answered once; the pin stays what it is."""
+        if decision.pin_now is not None and not decision.pin_now.mixed:
+            await self._pins.move(session, evolve(decision.pin_now, mixed=True), decision.pin_now)
 
     def _applies(self, requested: str | None) -> bool:
         """A request that names no model has made no choice that could win over ours."""
@@ -153,7 +160,7 @@ class Router:
             fresh = evolve(fresh, lookup=Lookup.MODEL_GONE, reason=Reason.MODEL_GONE)
         if not self._is_to_be_pinned(fresh):
             return fresh
-        mine = fresh.pin(now)
+        mine = evolve(fresh.pin(now), mixed=gone is not None)
         held = await (self._pins.claim(session, mine) if gone is None else self._pins.move(session, mine, gone))
         return fresh.held(held) if held.pin == mine else self._from_pin(held)
 
@@ -163,7 +170,8 @@ class Router:
             # Nobody could judge: the model the session has is a better answer than a change for no reason.
             return evolve(self._from_pin(held), reason=fresh.reason, lookup=Lookup.REFRESH, verdict=fresh.verdict)
         if self._is_to_be_pinned(fresh):
-            return fresh.held(await self._pins.move(session, fresh.pin(now)))
+            mixed = held is not None and (held.pin.mixed or held.pin.candidates[0] != fresh.model)
+            return fresh.held(await self._pins.move(session, evolve(fresh.pin(now), mixed=mixed)))
         await self._pins.delete(session)
         return fresh
 

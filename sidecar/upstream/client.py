@@ -49,6 +49,8 @@ class Call:
     headers: CIMultiDict[str]
     body: bytes | AsyncIterator[bytes] | None
     timeouts: Timeouts = field(factory=Timeouts)
+    replayable: bool = True
+    """Whether sending it twice does no harm."""
 
 
 class Reply:
@@ -58,6 +60,7 @@ class Reply:
         self._call = call
         self._response = response
         self._inflater: zlib._Decompress | None = None
+        self._first_due_at: float | None = None
         self._unwatch = _watch(response, call.timeouts.idle_s)
 
     @property
@@ -77,6 +80,21 @@ class Reply:
         The next bytes of the body as they came, empty at its end. Raises UpstreamReset when the body ends before its
         end, UpstreamTimeout after too long a silence.
         """
+        if self._first_due_at is None:
+            return await self._some()
+        try:
+            async with asyncio.timeout_at(self._first_due_at):
+                chunk = await self._some()
+        except TimeoutError as exc:
+            raise UpstreamTimeout(f"{self._call.provider} sent a head and nothing after it") from exc
+        self._first_due_at = None
+        return chunk
+
+    def expect_first_within(self, seconds: float) -> None:
+        """From here on a first chunk that comes later is an UpstreamTimeout; for the others there is the idle time."""
+        self._first_due_at = asyncio.get_running_loop().time() + seconds
+
+    async def _some(self) -> bytes:
         return await (self._raw() if self._inflater is None else self._plain(self._inflater))
 
     def decompress(self) -> None:
@@ -169,7 +187,7 @@ class Client:
             return await self._once(call, upload, line)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError):
             # One that was made for this call and breaks is a failure, and who is asked next is not ours to say.
-            if not line.reused or upload is not None:
+            if not line.reused or not call.replayable or upload is not None:
                 raise
             return await self._once(call, upload, line)
 

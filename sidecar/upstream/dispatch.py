@@ -25,7 +25,7 @@ from sidecar.errors import ModelNotFound, RequestError, SidecarError, UpstreamEr
 from sidecar.upstream.client import Call, Client, Reply, cause_of
 from sidecar.upstream.failover import Policy, Rank, Stop, Trip, next_step, pin_after
 from sidecar.upstream.headers import Headers, to_provider
-from sidecar.upstream.health import Event, Health, Ticket
+from sidecar.upstream.health import Event, Fault, Health, Ticket
 from sidecar.upstream.limits import Overloaded
 from sidecar.upstream.places import Places
 from sidecar.upstream.refusal import Cause, Failure, broken, judge
@@ -146,7 +146,8 @@ class Dispatcher:
                 made = trip.made[step.relay]
                 yield Exhausted(refusals[step.relay], made.rank, trip, self._repin(order, trip, None))
                 return
-            await asyncio.sleep(step.wait_s)
+            if step.wait_s:  # without a wait nobody comes between the ranking and the probe it gives
+                await asyncio.sleep(step.wait_s)
             async with self._attempt(order, step.rank, step.budget_s, not refusals) as outcome:
                 if isinstance(outcome, Refusal):
                     refusals.append(outcome)
@@ -237,7 +238,8 @@ class Dispatcher:
         if order.content_length is not None:
             headers["Content-Length"] = str(order.content_length)
         url = URL(target.origin + url_for(target, order.request_target), encoded=True)
-        return Call(target.provider, order.method, url, headers, body, target.timeouts.within(budget_s))
+        timeouts = target.timeouts.within(budget_s)
+        return Call(target.provider, order.method, url, headers, body, timeouts, order.replayable)
 
     @asynccontextmanager
     async def _sent(
@@ -291,7 +293,9 @@ class Dispatcher:
 
     def _report(self, failure: Failure, attempt: _Attempt) -> None:
         now = self.clock()
-        if failure.fault is not None:
+        # Behind a client's own key, a limit is that client's: it says nothing of the provider.
+        own_limit = attempt.target.passthrough_auth and failure.fault is Fault.RATE_LIMIT
+        if failure.fault is not None and not own_limit:
             self._tell(self.health.failed(attempt.ticket, failure.fault, now))
         elif failure.status is not None:  # it is well enough to refuse
             self._tell(self.health.succeeded(attempt.ticket, now))
@@ -319,6 +323,7 @@ async def _first(reply: Reply, call: Call, hold_s: float | None) -> bytes | None
             return await reply.chunk()
     except TimeoutError as exc:
         if hold_s is not None and hold_s < limit_s:
+            reply.expect_first_within(limit_s - hold_s)
             return None
         raise UpstreamTimeout(f"{call.provider} sent nothing for {limit_s:g} s") from exc
 

@@ -81,11 +81,6 @@ class Trip:
     """Whether the body is at hand to be sent again; a streamed upload is not."""
     made: tuple[Made, ...] = ()
 
-    @property
-    def attempts(self) -> int:
-        """For `x-sidecar-attempts`, once one of them answered."""
-        return len(self.made) + 1
-
     def failed(self, rank: Rank, failure: Failure, now: float, jitter: float) -> "Trip":
         """The trip after an attempt that failed. `jitter` is a random number from 0 to 1."""
         earlier = sum(made.rank == rank for made in self.made)
@@ -113,7 +108,7 @@ def _over(trip: Trip) -> bool:
     return (
         last.severity is Severity.FINAL
         or not trip.policy.failover
-        or len(trip.made) >= trip.policy.max_attempts
+        or sum(made.failure.asked for made in trip.made) >= trip.policy.max_attempts
         or (last.sent and not trip.replayable)
     )
 

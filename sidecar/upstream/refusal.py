@@ -74,6 +74,7 @@ _SEVERITY = {
     Cause.REFUSED: Severity.FINAL,
 }
 _NOTHING_SENT = frozenset({Cause.CONNECT, Cause.DNS, Cause.TLS, Cause.OVERFLOW, Cause.KEY_MISSING, Cause.NOT_PORTABLE})
+_NOBODY_ASKED = frozenset({Cause.OVERFLOW, Cause.KEY_MISSING, Cause.NOT_PORTABLE})
 _WORTH_ASKING_AGAIN = frozenset(
     {Cause.CONNECT, Cause.DNS, Cause.RESET, Cause.SERVER_ERROR, Cause.REQUEST_TIMEOUT, Cause.RATE_LIMITED}
 )
@@ -97,6 +98,11 @@ class Failure:
     def sent(self) -> bool:
         """Whether the provider may have seen the request, so that a body that cannot be sent twice is gone."""
         return self.cause not in _NOTHING_SENT
+
+    @property
+    def asked(self) -> bool:
+        """Whether the provider was turned to at all: what ended before that costs nobody an attempt."""
+        return self.cause not in _NOBODY_ASKED
 
     @property
     def worth_asking_again(self) -> bool:
@@ -192,6 +198,12 @@ _MODEL_GONE = re.compile(
     r"|^model: \S+$",  # Anthropic
     re.DOTALL,
 )
+_THIS_MODEL_GONE = re.compile(
+    r"(?<![\w./-])model(?:[: ] ?['\"`]?[\w./:@-]+['\"`]?)?,? (?:has been |is |does |do )?"
+    r"(?:not (?:exist|found)|decommissioned|deprecated|retired|no longer available)\b"
+    r"|\b(?:invalid|unknown|no such|not found the) model\b|\bis not a valid model\b"
+)
+"""With a 400, which says so much else, only what is said of the model right beside its name."""
 _MODERATED = re.compile(r"moderation|flagged|usage (?:guidelines|polic)|content polic|safety")
 _OUR_KEY = re.compile(
     r"credit balance is too low"  # Anthropic
@@ -221,7 +233,8 @@ def _names_no_model(status: int, words: Words | None) -> bool:
         return status == 404  # noqa: PLR2004
     if status not in {400, 404, 410, 422}:
         return False
-    return bool(words.codes & _MODEL_CODES or _MODEL_GONE.search(words.message))
+    said = _MODEL_GONE if status in {404, 410} else _THIS_MODEL_GONE
+    return bool(words.codes & _MODEL_CODES or said.search(words.message))
 
 
 def _refuses_our_key(status: int, words: Words | None) -> bool:

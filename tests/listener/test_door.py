@@ -220,3 +220,23 @@ async def test_the_log_has_the_trace_and_neither_prompt_nor_session_nor_key(star
     await sidecar.decide(b'{"messages": "canary-body"', X_Session_Id="canary-session")
     assert f"trace={body['trace_id']} endpoint=/routing/v1/chat/completions status=200" in caplog.text
     assert "canary" not in caplog.text
+
+
+@pytest.mark.parametrize("number", ["1e999", "9" * 6000])
+async def test_preferences_that_only_a_second_look_finds_unreadable_are_the_clients_mistake(start, number, caplog):
+    body = f'{{"messages":[{{"role":"user","content":"x"}}],"routing_preferences":[{number}]}}'.encode()
+    status, answer, headers = await (await start()).decide(body)
+    assert (status, answer["error"]["param"]) == (400, "routing_preferences")
+    assert (headers["x-sidecar-error"], "Traceback" in caplog.text) == ("invalid_request", False)
+
+
+async def test_a_web_page_that_may_not_ask_gets_no_decision(start):
+    status, body, _ = await (await start()).decide(Origin="https://evil.example.com")
+    assert (status, body["error"]["code"]) == (403, "origin_not_allowed")
+
+
+async def test_a_route_name_from_a_request_cannot_pretend_to_be_more_of_the_log(start, caplog):
+    caplog.set_level(logging.INFO)
+    inline = [{"name": "code reason=forged", "description": "writing code and functions", "models": ["gpt-4o"]}]
+    await (await start()).decide(chat("Write a function", routing_preferences=inline))
+    assert " reason=forged" not in caplog.text

@@ -65,6 +65,15 @@ async def test_a_failover_that_nothing_stands_in_the_way_of_takes_every_byte(pai
     assert (first.last.body, second.last.body) == (body.replace(b"auto", b"first"), body.replace(b"auto", b"second"))
 
 
+async def test_what_another_provider_signed_in_between_does_not_go_back_to_the_first(pair):
+    sidecar, first, second = await pair("anthropic")
+    await post(sidecar, "/v1/messages", {"max_tokens": 10, "messages": [HI]})
+    first.story = second.story
+    status, _, headers = await post(sidecar, "/v1/messages", THOUGHTFUL)
+    assert (status, headers["x-sidecar-pin"], headers["x-sidecar-attempts"]) == (200, "hit; source=x-session-id", "1")
+    assert first.last.json["messages"][1]["content"] == [{"type": "text", "text": "ok"}]
+
+
 async def test_where_the_other_candidate_has_the_same_account_everything_goes_along(start):
     async with serving(DOWN) as provider:
         sidecar = await start(config(provider.url, provider.url, "anthropic", "$FIRST"), {"FIRST": "one"})

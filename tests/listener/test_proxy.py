@@ -362,6 +362,60 @@ async def test_a_client_that_takes_its_time_with_an_upload_is_no_silent_provider
         assert (await client.heard()).status == 200
 
 
+async def test_an_upload_that_stalls_for_good_gives_its_place_back(start, provider):
+    sidecar = await start(before(entry(provider), listener={"timeout": "80ms"}), KEYS)
+    async with connected(sidecar.port) as client:
+        await client.send(upload(chunk(b"one"), framing=CHUNKED))
+        assert (await asyncio.wait_for(client.heard(), 5)).status in {400, 408}
+
+
+async def test_a_stream_that_says_nothing_after_its_head_is_given_up_like_any_first_byte(start, provider, ask):
+    provider.story = then_hangs(EVENTS_HEAD)
+    slow = entry(provider, timeouts={"first_byte": "150ms", "idle": "60s"})
+    sidecar = await start(before(slow, listener={"sse_keepalive_seconds": 0.03}), KEYS)
+    heard = await asyncio.wait_for(ask(sidecar.port, post(json.dumps(chat(stream=True)).encode())), 5)
+    assert b"upstream_timeout" in heard.body
+
+
+async def test_a_limit_of_one_clients_own_key_does_not_eject_the_provider_for_others(start, provider, ask):
+    async with serving(answers(COMPLETION)) as other:
+        provider.story = answers(b"{}", status=429, reason="Slow down")
+        routes = [{"name": "code", "description": "writing code", "models": ["first", "second"]}]
+        entries = entry(provider, passthrough_auth=True), entry(other, "openai/second")
+        sidecar = await start(before(*entries, routing_preferences=routes), KEYS)
+        body = json.dumps(chat("Write a function in Python")).encode()
+        for _ in range(7):
+            heard = await ask(sidecar.port, post(body, "authorization: Bearer poor"))
+            assert (heard.one("x-sidecar-attempts"), heard.one("x-sidecar-failover")) == ("2", "rate_limited")
+
+
+async def test_a_provider_that_comes_back_is_tried_by_one_of_many(start, provider):
+    provider.story = in_turn(*[answers(b"{}", status=500)] * 2, hangs)
+    async with serving(answers(COMPLETION)) as other:
+        routes = [{"name": "code", "description": "writing code", "models": ["first", "second"]}]
+        detection = {"consecutive_5xx": 2, "base_ejection_time": "50ms"}
+        text = before(
+            entry(provider), entry(other, "openai/second"), routing_preferences=routes, outlier_detection=detection
+        )
+        sidecar = await start(text, KEYS)
+        body = chat("Write a function in Python")
+        for _ in range(2):
+            async with sidecar.client.post("/v1/chat/completions", json=body) as answer:
+                await answer.read()
+        await asyncio.sleep(0.06)
+
+        async def once():
+            async with sidecar.client.post("/v1/chat/completions", json=body) as answer:
+                return answer.status
+
+        asked = [asyncio.ensure_future(once()) for _ in range(20)]
+        done, waiting = await asyncio.wait(asked, timeout=2)
+        assert (len(provider.requests), {task.result() for task in done}, len(waiting)) == (3, {200}, 1)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
 async def test_a_provider_that_is_silent_after_an_upload_is_a_504(start, provider, ask):
     provider.story = hangs
     sidecar = await start(proxy(provider, timeouts={"first_byte": "60ms"}), KEYS)
@@ -451,6 +505,21 @@ async def test_what_leaves_something_behind_is_not_asked_for_twice(start, provid
     sidecar = await start(proxy(provider), KEYS)
     heard = await ask(sidecar.port, request(method, path, JSON, body=b"{}" if method == "POST" else b""))
     assert (heard.status, len(provider.requests)) == (500, asked)
+
+
+async def test_what_may_not_be_sent_twice_is_not_sent_again_over_a_new_connection_either(start, provider, ask):
+    provider.story = in_turn(answers(b"{}"), is_cut, answers(b"{}"))
+    sidecar = await start(proxy(provider), KEYS)
+    await ask(sidecar.port, request("GET", "/v1/files"))
+    heard = await ask(sidecar.port, post(b"{}", target="/v1/batches"))
+    assert (heard.status, len(provider.requests)) == (502, 2)
+
+
+async def test_a_name_that_is_not_utf8_is_the_providers_to_judge(start, provider, ask):
+    sidecar = await start(proxy(provider), KEYS)
+    body = b'{"model": "first", "\xff": 1}'
+    assert (await ask(sidecar.port, post(body, target="/v1/embeddings"))).status == 200
+    assert provider.last.body == body
 
 
 # What is ours to answer

@@ -169,3 +169,11 @@ def test_the_table_and_a_plain_reference_agree_over_any_history(policy, operatio
             pin = Pin((f"model-{number}",), None, Reason.ROUTED, now)
             assert table.claim(key, pin, now).pin == reference.claim(key, pin, now)
         assert len(table) <= capacity
+
+
+def test_a_fixed_time_to_live_goes_on_when_a_pin_moves():
+    pins = PinTable(ttl_s=10, capacity=2, policy=TtlPolicy.FIXED)
+    pins.claim("a", PIN, now=0)
+    assert pins.move("a", OTHER, now=4, instead_of=PIN).expires_in_s == 6
+    assert pins.get("a", now=9.9).pin is OTHER
+    assert pins.get("a", now=10) is None

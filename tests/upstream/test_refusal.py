@@ -222,3 +222,14 @@ def test_a_bomb_ends_at_the_bound():
 def test_a_404_that_cannot_be_read_is_the_models():
     assert judged(404, b"\x1b", {"content-encoding": "br"}).cause is Cause.MODEL_UNKNOWN
     assert judged(400, b"\x1b", {"content-encoding": "br"}).cause is Cause.REFUSED
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Failed to download image from https://example.com/3d-model.png: not found",
+        "property 'model' is fine, but the tool 'x' was not found in schema",
+    ],
+)
+def test_a_400_that_merely_speaks_of_a_model_is_the_clients_own(message):
+    assert judged(400, openai(message)).cause is Cause.REFUSED
