@@ -19,8 +19,9 @@ from sidecar.listener.body import Bodies, streamed
 from sidecar.listener.models import ModelList
 from sidecar.listener.passage import Untouched
 from sidecar.listener.relay import relay
-from sidecar.upstream.dispatch import Dispatcher, Exhausted, Order
+from sidecar.upstream.dispatch import Dispatcher
 from sidecar.upstream.headers import to_client
+from sidecar.upstream.order import Exhausted, Order
 from sidecar.upstream.providers import row_of
 from sidecar.wire.formats import Format
 from sidecar.wire.splice import with_model

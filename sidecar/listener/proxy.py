@@ -21,8 +21,9 @@ from sidecar.listener.passage import Passage, Translated, Untouched
 from sidecar.listener.relay import relay
 from sidecar.routing.router import Router
 from sidecar.stores.responses import ResponseStore
-from sidecar.upstream.dispatch import Answered, Dispatcher, Exhausted, Order
+from sidecar.upstream.dispatch import Dispatcher
 from sidecar.upstream.headers import to_client
+from sidecar.upstream.order import Answered, Exhausted, Order
 from sidecar.upstream.refusal import decoded
 from sidecar.upstream.target import Target
 from sidecar.wire import translate

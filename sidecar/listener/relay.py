@@ -19,7 +19,7 @@ from multidict import CIMultiDict
 
 from sidecar.errors import SidecarError, UpstreamError
 from sidecar.listener.passage import Passage
-from sidecar.upstream.client import Reply, UpstreamReset
+from sidecar.upstream.reply import Reply, UpstreamReset
 
 CLIENT_GONE = "client_gone"
 faults = logging.getLogger("sidecar.listener")

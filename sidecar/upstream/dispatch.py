@@ -17,87 +17,25 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from attrs import field, frozen
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDict
 from yarl import URL
 
 from sidecar.config.catalog import Catalog
-from sidecar.errors import ModelNotFound, RequestError, SidecarError, UpstreamError, UpstreamTimeout
-from sidecar.upstream.client import Call, Client, Reply, cause_of
+from sidecar.errors import ModelNotFound, RequestError, UpstreamError, UpstreamTimeout
+from sidecar.upstream.client import Client, cause_of
 from sidecar.upstream.failover import Policy, Rank, Stop, Trip, next_step, pin_after
-from sidecar.upstream.headers import Headers, to_provider
+from sidecar.upstream.headers import to_provider
 from sidecar.upstream.health import Event, Fault, Health, Ticket
 from sidecar.upstream.limits import Overloaded
+from sidecar.upstream.order import Answered, Exhausted, Order, Refusal
 from sidecar.upstream.places import Places
 from sidecar.upstream.refusal import Cause, Failure, broken, judge
+from sidecar.upstream.reply import Call, Reply
 from sidecar.upstream.target import ProviderKeyMissing, ProviderUnknown, Target, target_of, url_for
 from sidecar.wire.formats import Format
 
 MAX_ERROR_BYTES = 1024 * 1024
 """A provider's error answer is kept whole, so that it can be relayed when nobody does better."""
-
-
-@frozen
-class Order:
-    """What a client wants sent, and to whom it may go."""
-
-    candidates: tuple[str, ...]
-    """Concrete model ids, best first."""
-    format: Format | None
-    """None for the endpoints that are forwarded and never translated."""
-    method: str
-    request_target: str
-    """The client's path and query, encoded as they came."""
-    headers: Headers
-    body_for: Callable[[Target], bytes | AsyncIterator[bytes] | None]
-    """The body for one candidate. Raises RequestError when it cannot be said in that provider's interface."""
-    request_id: str
-    traceparent: str | None = None
-    rewritten: bool = False
-    """Whether the body is not, byte for byte, the client's: it was decompressed."""
-    replayable: bool = True
-    """Whether `body_for` may be called more than once; a streamed upload is gone once it was sent."""
-    content_length: int | None = None
-    """Of a streamed upload, when the client told it."""
-    hold_s: float | None = None
-    """After the head of an answer, its first bytes are waited for no longer than this. None: as long as any."""
-
-
-@frozen
-class Refusal:
-    """An attempt that failed: the provider's own answer when it gave one, our error when not."""
-
-    failure: Failure
-    error: SidecarError
-    target: Target | None = None
-    status: int = 0
-    reason: str | None = None
-    headers: CIMultiDictProxy[str] | None = None
-    body: bytes = b""
-
-
-@frozen
-class Answered:
-    """A provider answers. `reply` has the rest of the body after `first`."""
-
-    reply: Reply
-    first: bytes | None
-    """The first bytes of the body; b"" for an empty one, None when they have not come yet."""
-    target: Target
-    rank: Rank
-    trip: Trip
-    repin: tuple[Rank, ...] | None
-    """How the session's pin should rank the candidates from now on; None when it stays."""
-
-
-@frozen
-class Exhausted:
-    """Nobody answers. `refusal` is what the client is to hear."""
-
-    refusal: Refusal
-    rank: Rank
-    """Whose refusal it is."""
-    trip: Trip
-    repin: tuple[Rank, ...] | None
 
 
 class Watch(Protocol):

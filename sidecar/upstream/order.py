@@ -1,0 +1,80 @@
+"""
+What a client wants sent, and what comes of it: the two ends of `dispatch`.
+"""
+
+from collections.abc import AsyncIterator, Callable
+
+from attrs import frozen
+from multidict import CIMultiDictProxy
+
+from sidecar.errors import SidecarError
+from sidecar.upstream.failover import Rank, Trip
+from sidecar.upstream.headers import Headers
+from sidecar.upstream.refusal import Failure
+from sidecar.upstream.reply import Reply
+from sidecar.upstream.target import Target
+from sidecar.wire.formats import Format
+
+
+@frozen
+class Order:
+    """What a client wants sent, and to whom it may go."""
+
+    candidates: tuple[str, ...]
+    """Concrete model ids, best first."""
+    format: Format | None
+    """None for the endpoints that are forwarded and never translated."""
+    method: str
+    request_target: str
+    """The client's path and query, encoded as they came."""
+    headers: Headers
+    body_for: Callable[[Target], bytes | AsyncIterator[bytes] | None]
+    """The body for one candidate. Raises RequestError when it cannot be said in that provider's interface."""
+    request_id: str
+    traceparent: str | None = None
+    rewritten: bool = False
+    """Whether the body is not, byte for byte, the client's: it was decompressed."""
+    replayable: bool = True
+    """Whether `body_for` may be called more than once; a streamed upload is gone once it was sent."""
+    content_length: int | None = None
+    """Of a streamed upload, when the client told it."""
+    hold_s: float | None = None
+    """After the head of an answer, its first bytes are waited for no longer than this. None: as long as any."""
+
+
+@frozen
+class Refusal:
+    """An attempt that failed: the provider's own answer when it gave one, our error when not."""
+
+    failure: Failure
+    error: SidecarError
+    target: Target | None = None
+    status: int = 0
+    reason: str | None = None
+    headers: CIMultiDictProxy[str] | None = None
+    body: bytes = b""
+
+
+@frozen
+class Answered:
+    """A provider answers. `reply` has the rest of the body after `first`."""
+
+    reply: Reply
+    first: bytes | None
+    """The first bytes of the body; b"" for an empty one, None when they have not come yet."""
+    target: Target
+    rank: Rank
+    trip: Trip
+    repin: tuple[Rank, ...] | None
+    """How the session's pin should rank the candidates from now on; None when it stays."""
+
+
+@frozen
+class Exhausted:
+    """Nobody answers. `refusal` is what the client is to hear."""
+
+    refusal: Refusal
+    rank: Rank
+    """Whose refusal it is."""
+    trip: Trip
+    repin: tuple[Rank, ...] | None
