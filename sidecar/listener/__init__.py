@@ -7,5 +7,6 @@ The data plane: the only place that answers clients.
                   └─▶ models             /v1/models: our own list
 
 `body` reads what came, `trace` says which trace it belongs to, `cors` which web page may ask; `passage` is what happens
-to an answer's bytes on the way, and `answers` what every answer says of its way.
+to an answer's bytes on the way, `exhausted` what is said when nobody answers, and `answers` what every answer says of
+its way.
 """

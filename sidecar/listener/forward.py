@@ -16,6 +16,7 @@ from sidecar.config.models import Provider
 from sidecar.errors import NotFound, RequestError
 from sidecar.listener.answers import Answer, Exchange, Relayed, Way, refusal
 from sidecar.listener.body import Bodies, streamed
+from sidecar.listener.exhausted import exhausted
 from sidecar.listener.models import ModelList
 from sidecar.listener.passage import Untouched
 from sidecar.listener.relay import relay
@@ -83,15 +84,14 @@ class Forwarder:
         async with self.dispatcher.send(order) as outcome:
             way = way.with_attempts(outcome.trip, order.candidates[0], answered=not isinstance(outcome, Exhausted))
             if isinstance(outcome, Exhausted):
-                return _exhausted(request, outcome, form, way)
+                return exhausted(request, outcome, form, way)
             headers = to_client(tuple(outcome.reply.headers.items()), untouched=True, ours=way.headers())
-            events = outcome.reply.headers.get("content-type", "").lower().startswith("text/event-stream")
             response, code = await relay(
                 request,
                 outcome.reply,
                 outcome.first,
                 headers=headers,
-                passage=Untouched(form, events=events and "content-encoding" not in outcome.reply.headers),
+                passage=Untouched(form, events=outcome.reply.is_events and not outcome.reply.is_encoded),
                 keepalive_s=self.keepalive_s,
             )
             return Relayed(response, way, code)
@@ -144,21 +144,3 @@ class Forwarder:
 def _is_repeatable(request: web.BaseRequest) -> bool:
     """Whether it may be asked twice, not knowing what became of the first time: two batches would be two bills."""
     return request.method not in ("POST", "PATCH") or request.path in _WITHOUT_EFFECT
-
-
-def _exhausted(request: web.BaseRequest, outcome: Exhausted, form: Format, way: Way) -> Exchange:
-    refused = outcome.refusal
-    if refused.headers is None:
-        return refusal(form, refused.error, way, closes=not request.content.is_eof())
-    headers = to_client(tuple(refused.headers.items()), untouched=True, ours=way.headers())
-    if request.method != "HEAD":
-        headers.popall("content-length", None)
-    return Answer(
-        refused.status,
-        refused.body,
-        way,
-        headers=headers,
-        reason=refused.reason,
-        code=refused.failure.cause.value,
-        closes=not request.content.is_eof(),
-    )

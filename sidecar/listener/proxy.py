@@ -7,7 +7,7 @@ as they come. Where it does not, both are translated.
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache
 
 from aiohttp import web
@@ -17,6 +17,7 @@ from sidecar.errors import RequestError, SidecarError
 from sidecar.listener.answers import Abandoned, Answer, Exchange, Relayed, Way, refusal
 from sidecar.listener.body import Body
 from sidecar.listener.decisions import Asked, Decider
+from sidecar.listener.exhausted import exhausted
 from sidecar.listener.passage import Passage, Translated, Untouched
 from sidecar.listener.relay import relay
 from sidecar.routing.router import Router
@@ -24,7 +25,6 @@ from sidecar.stores.responses import ResponseStore
 from sidecar.upstream.dispatch import Dispatcher
 from sidecar.upstream.headers import to_client
 from sidecar.upstream.order import Answered, Exhausted, Order
-from sidecar.upstream.refusal import decoded
 from sidecar.upstream.target import Target
 from sidecar.wire import translate
 from sidecar.wire.formats import Format
@@ -81,10 +81,10 @@ class Proxy:
     async def _told(self, request: web.BaseRequest, outcome: Answered | Exhausted, asked: Asked, way: Way) -> Exchange:
         form = asked.request.format
         if isinstance(outcome, Exhausted):
-            return _exhausted(outcome, form, way)
+            return exhausted(request, outcome, form, way)
         if not outcome.target.translated:
             return await self._stream(request, outcome, asked, way)
-        if not _is_events(outcome):
+        if not outcome.reply.is_events:
             return await self._whole(outcome, asked, way)
         if not asked.request.stream:
             return refusal(form, NotAnAnswer("The provider streams although a whole answer was asked for."), way)
@@ -205,7 +205,7 @@ class Proxy:
         target = answered.target
         form = asked.request.format
         if not target.translated:
-            return Untouched(form, events=_is_events(answered) and not _is_encoded(answered))
+            return Untouched(form, events=answered.reply.is_events and not answered.reply.is_encoded)
         translator = StreamTranslator(
             target.interface,
             form,
@@ -222,29 +222,3 @@ class Proxy:
     def _ids(self) -> Ids:
         """Never a trace's or a request's id: clients send those more than once."""
         return Ids(os.urandom(12).hex(), int(self.clock()))
-
-
-def _exhausted(outcome: Exhausted, form: Format, way: Way) -> Exchange:
-    """The provider's own answer where one gave any, as it is or in the client's words; else our own."""
-    refused = outcome.refusal
-    if refused.headers is None or refused.target is None:
-        return refusal(form, refused.error, way)
-    headers: Iterable[tuple[str, str]] = tuple(refused.headers.items())
-    body = refused.body
-    if refused.target.translated:
-        plain = decoded(body, refused.headers.get("content-encoding", ""))
-        body = translate.error(refused.target.interface, form, refused.status, plain or b"")
-    crossing = to_client(tuple(headers), untouched=not refused.target.translated, ours=way.headers())
-    crossing.popall("content-length", None)
-    if refused.target.translated:
-        crossing["content-type"] = "application/json"
-    code = refused.failure.cause.value
-    return Answer(refused.status, body, way, headers=crossing, reason=refused.reason, code=code)
-
-
-def _is_events(answered: Answered) -> bool:
-    return answered.reply.headers.get("content-type", "").lower().startswith("text/event-stream")
-
-
-def _is_encoded(answered: Answered) -> bool:
-    return answered.reply.headers.get("content-encoding", "identity").lower() != "identity"

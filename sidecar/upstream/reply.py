@@ -64,6 +64,15 @@ class Reply:
     def headers(self) -> CIMultiDictProxy[str]:
         return self._response.headers
 
+    @property
+    def is_events(self) -> bool:
+        """Whether the body is a stream of events, compressed or not."""
+        return self.headers.get("content-type", "").lower().startswith("text/event-stream")
+
+    @property
+    def is_encoded(self) -> bool:
+        return self.headers.get("content-encoding", "identity").lower() != "identity"
+
     async def chunk(self) -> bytes:
         """
         The next bytes of the body as they came, empty at its end. Raises UpstreamReset when the body ends before its

@@ -11,18 +11,11 @@ from sidecar.wire.translate import sources
 from sidecar.wire.translate.failures import UnsupportedField
 from sidecar.wire.translate.fields import Fields
 from sidecar.wire.translate.neutral import Audio, File, Image, Part, Refusal, Text
+from sidecar.wire.translate.readers import common
 
 
 def content(message: Fields) -> tuple[Part, ...]:
-    given = message.take("content", (str, list))
-    if isinstance(given, str):
-        return (Text(given),) if given else ()
-    path = message.at("content")
-    return tuple(
-        part
-        for place, value in enumerate(given or ())
-        for part in _part(Fields(value, f"{path}[{place}]", message.notes))
-    )
+    return common.content(message, "content", _part)
 
 
 def _part(fields: Fields) -> Iterator[Part]:

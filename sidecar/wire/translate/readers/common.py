@@ -1,11 +1,11 @@
-"""What the readers of OpenAI's two formats share: plain options, and the tools that a choice allows."""
+"""What readers share: contents; and, of OpenAI's two formats, plain options and the tools that a choice allows."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from sidecar.errors import RequestError
 from sidecar.wire.translate.fields import Fields
-from sidecar.wire.translate.neutral import Choice, Mode, Option, Schema, Tool, ToolName
+from sidecar.wire.translate.neutral import Choice, Mode, Option, Part, Schema, Text, Tool, ToolName
 
 Plain = Mapping[str, tuple[str, Any]]
 """Field of the format -> the option's neutral name and its type."""
@@ -75,3 +75,14 @@ def reference(fields: Fields) -> ToolName:
 def references(fields: Fields) -> Iterator[ToolName]:
     for tool in fields.objects("tools"):
         yield reference(tool)
+
+
+def content(owner: Fields, key: str, read: Callable[[Fields], Iterable[Part]]) -> tuple[Part, ...]:
+    """A string, null, or a list of parts, each of which `read` makes into as many neutral ones as it is."""
+    given = owner.take(key, (str, list))
+    if isinstance(given, str):
+        return (Text(given),) if given else ()
+    path = owner.at(key)
+    return tuple(
+        part for place, value in enumerate(given or ()) for part in read(Fields(value, f"{path}[{place}]", owner.notes))
+    )

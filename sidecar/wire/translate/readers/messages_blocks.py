@@ -16,20 +16,13 @@ from sidecar.wire.translate import jsontext, seals
 from sidecar.wire.translate.failures import UnsupportedField
 from sidecar.wire.translate.fields import Fields
 from sidecar.wire.translate.neutral import Call, File, Image, Inline, Part, Result, Seal, Text, Thinking, ToolName, Url
+from sidecar.wire.translate.readers import common
 
 ELSEWHERE = "the file lies at another provider"
 
 
 def content(owner: Fields, key: str) -> tuple[Part, ...]:
-    given = owner.take(key, (str, list))
-    if isinstance(given, str):
-        return (Text(given),) if given else ()
-    path = owner.at(key)
-    return tuple(
-        part
-        for place, value in enumerate(given or ())
-        for part in _block(Fields(value, f"{path}[{place}]", owner.notes))
-    )
+    return common.content(owner, key, _block)
 
 
 def _block(fields: Fields) -> Iterator[Part]:

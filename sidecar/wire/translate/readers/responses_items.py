@@ -31,6 +31,7 @@ from sidecar.wire.translate.neutral import (
     ToolName,
     Turn,
 )
+from sidecar.wire.translate.readers import common
 
 SPEAKERS = {
     "user": Speaker.USER,
@@ -120,15 +121,7 @@ _ITEMS: dict[str, Callable[[Fields], Turn]] = {
 
 
 def content(owner: Fields, key: str) -> tuple[Part, ...]:
-    given = owner.take(key, (str, list))
-    if isinstance(given, str):
-        return (Text(given),) if given else ()
-    path = owner.at(key)
-    return tuple(
-        part
-        for place, value in enumerate(given or ())
-        for part in _part(Fields(value, f"{path}[{place}]", owner.notes))
-    )
+    return common.content(owner, key, _part)
 
 
 def _part(fields: Fields) -> Iterator[Part]:
