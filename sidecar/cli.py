@@ -4,14 +4,18 @@ The command `sidecar`: the only file that prints or exits.
     sidecar up [config.yaml]       serve
     sidecar check config.yaml      say what is wrong with a configuration, or what it comes to
     sidecar route "text"           one decision, with the classifier's scores
+    sidecar pins                   which session keeps which model; get, set, delete, move, export, import
+    sidecar top                    a sidecar at work, live
+    sidecar doctor                 what is wrong, and what to do about it
     sidecar --version
 
-Exit codes: 0 done, 1 could not start or decide, 2 wrong usage, 78 (EX_CONFIG of sysexits.h) a configuration with
-mistakes.
+Exit codes: 0 done, 1 could not start, decide or do it, or the doctor found a problem, 2 wrong usage, 78 (EX_CONFIG of
+sysexits.h) a configuration with mistakes, 130 ended by Ctrl-C, 141 nobody reads what is printed (as of SIGPIPE).
 """
 
 import argparse
 import asyncio
+import io
 import logging
 import os
 import signal
@@ -23,33 +27,52 @@ from attrs import evolve
 
 from sidecar import __version__, config
 from sidecar.config.catalog import Catalog
-from sidecar.config.models import Config, Provider
+from sidecar.config.models import Config, LogLevel, Provider
 from sidecar.errors import ConfigError, SidecarError
+from sidecar.operator import commands as operator
+from sidecar.operator import doctor, top
+from sidecar.operator.answer import Answer
+from sidecar.operator.calling import AdminPort, admin_url, understood
+from sidecar.operator.describing import announced, summed_up
+from sidecar.operator.facts import read_file
+from sidecar.operator.screen import Screen
+from sidecar.operator.tables import Look
 from sidecar.routing.decision import Decision
 from sidecar.routing.router import Ask
 from sidecar.routing.session import SessionKey, checked
-from sidecar.server import Serving, routing, serve
+from sidecar.server import metrics_of, routing, serve
 from sidecar.telemetry import log as logs
-from sidecar.telemetry.metrics import Metrics
-from sidecar.upstream.providers import flaw
+from sidecar.upstream.providers import flaw, row_of
 from sidecar.wire.conversation import Role, Turn
 
 EX_CONFIG = 78
+INTERRUPTED = 130
+BROKEN_PIPE = 141
 
 log = logging.getLogger("sidecar.cli")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and gives its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without arrows gets question marks
     asked = _parser().parse_args(argv)
     try:
-        return int(asked.run(asked))
+        code = int(asked.run(asked))
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its own last flush
+        return BROKEN_PIPE
     except ConfigError as exc:
         print(exc, file=sys.stderr)
         return EX_CONFIG
     except SidecarError as exc:
         print(f"sidecar: {exc}", file=sys.stderr)
         return 1
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("config", nargs="?", help="YAML; a small built-in configuration without it")
     up.add_argument("--port", type=_port, help="instead of the file's; 0 takes a free one and says which")
     up.add_argument("--admin-port", type=_port, help="instead of the file's; 0 takes a free one and says which")
-    up.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
+    up.add_argument("--log-level", choices=tuple(LogLevel), help="instead of the file's")
     up.set_defaults(run=_up)
 
     check = commands.add_parser("check", help="say what is wrong with a configuration, or what it comes to")
@@ -73,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     route.add_argument("--config", help="YAML; a small built-in configuration without it")
     route.add_argument("--session", metavar="ID", help="the session to decide for")
     route.set_defaults(run=_route)
+    operator.add(commands, asking=_ask, top=_top, doctor=_doctor)
     return parser
 
 
@@ -96,8 +120,8 @@ def _uncallable(settings: Config) -> list[str]:
 
 
 def _up(asked: argparse.Namespace) -> int:
-    logs.set_up(asked.log_level)
     settings = _read(asked.config)
+    logs.set_up(asked.log_level or settings.telemetry.log_level, settings.telemetry.log_format)
     if asked.port is not None:
         settings = evolve(settings, listener=evolve(settings.listener, port=asked.port))
     if asked.admin_port is not None:
@@ -118,77 +142,19 @@ async def _serve(settings: Config) -> None:
     loop = asyncio.get_running_loop()
     for sign in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sign, stop.set)
-    async with serve(settings) as serving:
-        _announce(settings, serving)
+    async with serve(settings, stop) as serving:
+        print("\n".join(announced(settings, serving.listener, serving.admin)), flush=True)
         await stop.wait()
         log.info("stopping: no new requests, those under way may finish")
     log.info("stopped")
-
-
-def _announce(settings: Config, serving: Serving) -> None:
-    models = len(Catalog.of(settings).models)
-    wildcards = sum(provider.is_wildcard for provider in settings.providers)
-    policy = settings.routing
-    missing = sorted({name for provider in settings.providers for name in provider.missing})
-    keys = f"{', '.join(missing)} not set: decisions only for models that need them" if missing else "all set"
-    lines = [
-        f"sidecar {__version__}, configuration: {settings.source}",
-        f"answers    http://{_place(serving.listener)}/v1 (OPENAI_BASE_URL; ANTHROPIC_BASE_URL is without /v1)",
-        f"decisions  http://{_place(serving.listener)}/routing/v1/{{chat/completions,messages,responses}}",
-        f"admin      http://{_place(serving.admin)}/{{ready,live,metrics,server_info}}",
-        f"routes     {', '.join(route.name for route in settings.routes) or 'none: every request gets its own model'}",
-        f"models     {models}{f' and {wildcards} wildcards' if wildcards else ''}",
-        f"keys       {keys}",
-        f"classifier {policy.classifier.type}",
-        f"sessions   {policy.session_ttl_seconds} s {policy.session_ttl_policy}, at most {policy.session_max_entries}",
-    ]
-    print("\n".join(lines), flush=True)
-
-
-def _place(where: tuple[str, int]) -> str:
-    address, port = where
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 # sidecar check
 
 
 def _check(asked: argparse.Namespace) -> int:
-    settings = _read(asked.config)
-    print(f"{settings.source}: fine ({settings.version})")
-    print("providers")
-    for provider in settings.providers:
-        print(f"  {provider.model}{_remarks(provider)}")
-    print("routes")
-    for route in settings.routes:
-        examples = f", {len(route.examples)} examples" if route.examples else ""
-        print(f"  {route.name}: {route.description}{examples}")
-        print(f"    → {', '.join(route.models)}")
-    if settings.aliases:
-        catalog = Catalog.of(settings)
-        print("aliases")
-        for alias in settings.aliases:
-            print(f"  {alias} → {catalog.resolve(alias)}")
-    policy = settings.routing
-    print(f"classifier\n  {policy.classifier.type}")
-    print(
-        f"sessions\n  {policy.session_ttl_seconds} s {policy.session_ttl_policy}, at most {policy.session_max_entries}"
-    )
+    print("\n".join(summed_up(_read(asked.config))))
     return 0
-
-
-def _remarks(provider: Provider) -> str:
-    remarks = [
-        remark
-        for remark, holds in (
-            ("default", provider.default),
-            (f"named {provider.name}", provider.name != provider.model),
-            (f"at {provider.base_url}", provider.base_url is not None),
-            ("no key", provider.access_key is None or provider.access_key.reveal() is None),
-        )
-        if holds
-    ]
-    return f" ({', '.join(remarks)})" if remarks else ""
 
 
 # sidecar route
@@ -213,9 +179,67 @@ def _route(asked: argparse.Namespace) -> int:
 
 async def _decide(settings: Config, text: str, session: SessionKey | None) -> Decision:
     catalog = Catalog.of(settings)
-    metrics = Metrics(models=catalog.models, routes=(route.name for route in settings.routes))
-    async with routing(settings, catalog, metrics) as router:
-        return await router.route(Ask(None, lambda: (Turn(Role.USER, text),), session), time.time())
+    async with routing(settings, catalog, metrics_of(settings, catalog)) as brain:
+        return await brain.router.route(Ask(None, lambda: (Turn(Role.USER, text),), session), time.time())
+
+
+# sidecar pins, top, doctor
+
+
+def _admin(asked: argparse.Namespace) -> AdminPort:
+    return AdminPort(admin_url(asked.admin, os.environ))
+
+
+def _look() -> Look:
+    """What standard output can show."""
+    if not sys.stdout.isatty():
+        return Look()
+    width = os.get_terminal_size(sys.stdout.fileno()).columns
+    return Look(width or None, colour=not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb")
+
+
+def _say(asked: argparse.Namespace, answer: Answer) -> int:
+    if answer.raw is None:
+        print(answer.shown(as_json=asked.json))
+    else:
+        for piece in answer.raw:
+            sys.stdout.buffer.write(piece)
+    return answer.code
+
+
+def _ask(asked: argparse.Namespace) -> int:
+    port = _admin(asked)
+    with understood(port):
+        answer = asked.ask(port, asked, _look())
+    return _say(asked, answer)
+
+
+def _top(asked: argparse.Namespace) -> int:
+    port, look = _admin(asked), _look()
+    if asked.json or asked.once or not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
+        with understood(port):
+            answer = top.once(port, look)
+        return _say(asked, answer)
+    keys = sys.stdin.fileno() if sys.stdin.isatty() else None
+    screen = Screen(keys, sys.stdout.fileno(), lambda text: print(text, end="", flush=True))
+    with understood(port), screen:
+        top.live(port, screen, asked.interval, colour=look.colour)
+    return 0
+
+
+def _doctor(asked: argparse.Namespace) -> int:
+    file = None if asked.config is None else read_file(asked.config, os.environ)
+    configured = None if file is None or file.config is None else file.config.admin
+    port = AdminPort(admin_url(asked.admin, os.environ, configured))
+    with understood(port):
+        answer = doctor.visit(port, file, _address if asked.call else None, _look())
+    return _say(asked, answer)
+
+
+def _address(provider: Provider) -> str | None:
+    """Where a provider is; None when only its base_url could tell, and it has none."""
+    row = row_of(provider)
+    return provider.base_url or (row.origin + row.prefix if row is not None and row.origin else None)
 
 
 if __name__ == "__main__":

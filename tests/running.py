@@ -1,5 +1,6 @@
 """A sidecar that runs in this process on real sockets, as a test talks to it."""
 
+import asyncio
 import json
 
 import aiohttp
@@ -49,3 +50,19 @@ class Running:
         async with self.client.get(f"{self.admin}/metrics") as answer:
             lines = (await answer.text()).splitlines()
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
+
+    async def total(self, name):
+        """The sum of all series of one name."""
+        found = await self.metrics()
+        return sum(value for series, value in found.items() if series.partition("{")[0] == name)
+
+    async def shows(self, series, value):
+        """
+        Waits until a series has a value, and gives all of them: what a request comes to may be counted a moment after
+        its client has its answer.
+        """
+        for _ in range(500):
+            if (found := await self.metrics()).get(series) == value:
+                return found
+            await asyncio.sleep(0.01)
+        raise AssertionError(f"{series} is {found.get(series)}, not {value}")

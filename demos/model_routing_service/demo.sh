@@ -91,7 +91,7 @@ call '12. … in the shape the client knows' \
     messages '{"model":"gpt-4o-mini","max_tokens":1024,"messages":[]}'
 
 call '13. A session id is 1 to 256 visible ASCII characters' \
-    400 '{"error":{"message":"x-session-id must be 1 to 256 visible ASCII characters, got 7 characters of other kinds","type":"invalid_request_error","param":null,"code":"invalid_session_id"}}' \
+    400 '{"error":{"message":"x-session-id must be 1 to 256 visible ASCII characters, got 7 characters of other kinds","type":"invalid_request_error","param":"x-session-id","code":"invalid_session_id"}}' \
     chat/completions '{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hello"}]}' \
     --header 'X-Session-Id: not one'
 

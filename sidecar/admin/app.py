@@ -1,89 +1,98 @@
 """
-The admin port: `/ready`, `/live`, `/server_info`, `/stats/prometheus`, `/metrics`.
+The admin port: groups of paths put together, and what holds for all of them.
 
-An ordinary aiohttp application: nothing here is on the way of a request. `/ready` and `/live` say `OK` or why not, in
-plain text, as Envoy's do.
+Each group is a class in its own module of this package and knows nothing of the others. Here they get one guard, one
+shape of errors, and one page of help that is made from their own words. An ordinary aiohttp application: nothing here
+is on the way of a client's request.
 """
 
-import time
-from collections.abc import Awaitable, Callable
-from ipaddress import ip_address
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
-from attrs import define
-from prometheus_client.exposition import choose_encoder
 
-from sidecar import __version__
-from sidecar.telemetry.metrics import Metrics
+from sidecar.admin.answers import Group, error_answer, error_of
+from sidecar.admin.guard import READING, Asking, Guard
+from sidecar.errors import NotFound, SidecarError
 
+log = logging.getLogger("sidecar.admin")
 
-@define
-class State:
-    """What the program is doing: `starting`, `serving` or `draining`."""
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-    name: str = "starting"
-
-    @property
-    def is_ready(self) -> bool:
-        return self.name == "serving"
-
-
-POD_NETWORK = ("/ready", "/live", "/metrics", "/stats/prometheus")
-"""What anybody who reaches the port may read; the rest answers loopback only."""
-
-
-@web.middleware
-async def _loopback_only(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    if request.path not in POD_NETWORK and not ip_address(request.remote or "0.0.0.0").is_loopback:  # noqa: S104
-        raise web.HTTPForbidden(text="from loopback only\n")
-    return await handler(request)
+_CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
 
 
 class AdminApp:
-    """`clock`: seconds, never backwards."""
+    """`groups` in the order in which `/help` shows them."""
 
-    def __init__(self, state: State, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
-        self._state = state
-        self._metrics = metrics
-        self._clock = clock
-        self._started = clock()
+    def __init__(self, groups: Iterable[Group], guard: Guard) -> None:
+        self._guard = guard
+        self._routes = [route for group in groups for route in group.routes()]
+        self._routes.append(web.get("/help", self.help))
 
     def build(self) -> web.Application:
-        app = web.Application(middlewares=[_loopback_only])
-        app.add_routes(
-            [
-                web.get("/ready", self.ready),
-                web.get("/live", self.live),
-                web.get("/server_info", self.server_info),
-                web.get("/stats/prometheus", self.metrics),
-                web.get("/metrics", self.metrics),
-            ]
-        )
+        app = web.Application(middlewares=[_in_one_shape, self._guarded])
+        app.on_response_prepare.append(_private)
+        app.add_routes(self._routes)
         return app
 
-    async def ready(self, _request: web.Request) -> web.Response:
-        """200 only while requests are served; 503 while starting or draining."""
-        if self._state.is_ready:
-            return web.Response(text="OK\n")
-        return web.Response(status=503, text=f"{self._state.name}\n")
+    async def help(self, request: web.Request) -> web.Response:
+        """This page."""
+        rows = [
+            (route.method, route.resource.canonical, _first_sentence(route.handler))
+            for route in request.app.router.routes()
+            if route.resource is not None and route.method != "HEAD"
+        ]
+        width = max(len(path) for _, path, _ in rows)
+        return web.Response(text="".join(f"{method:<6} {path:<{width}}  {says}\n" for method, path, says in rows))
 
-    async def live(self, _request: web.Request) -> web.Response:
-        """200 for as long as the event loop turns."""
-        return web.Response(text="OK\n")
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        hosts = request.headers.getall("Host", [])
+        self._guard.check(Asking(request.method, request.path, request.remote, hosts, request.headers))
+        answer = await handler(request)
+        resource = request.match_info.route.resource
+        if request.method not in READING and resource is not None:
+            # The path as it was declared: the one that was asked for may name a session.
+            log.info("%s %s answered %d", request.method, resource.canonical, answer.status)
+        return answer
 
-    async def server_info(self, _request: web.Request) -> web.Response:
-        """`{"version", "state", "uptime_seconds"}`."""
-        return web.json_response(
-            {
-                "version": __version__,
-                "state": self._state.name,
-                "uptime_seconds": round(self._clock() - self._started, 3),
-            }
-        )
 
-    async def metrics(self, request: web.Request) -> web.Response:
-        """Prometheus text, or OpenMetrics for those who accept it."""
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return web.Response(body=encode(self._metrics.registry), headers={"content-type": content_type})
+@web.middleware
+async def _in_one_shape(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Whatever goes wrong becomes `{"error": {"code", "message"}}`."""
+    try:
+        return await handler(request)
+    except SidecarError as exc:
+        return error_of(exc)
+    except web.HTTPNotFound:
+        return error_of(NotFound(f"there is nothing at {request.path[:200]}: /help lists what there is"))
+    except web.HTTPMethodNotAllowed as exc:
+        allow = ", ".join(sorted(exc.allowed_methods))
+        return error_answer(405, _CODES[405], f"{request.path[:200]} takes {allow} only", {"Allow": allow})
+    except web.HTTPException as exc:
+        return error_answer(exc.status, _CODES.get(exc.status, "invalid_request"), exc.reason)
+    except ConnectionError:
+        raise  # the operator has gone
+    except Exception:  # the last resort, with the cause in the log
+        resource = request.match_info.route.resource
+        log.exception("%s %s failed", request.method, resource.canonical if resource else "")
+        return error_answer(500, SidecarError.code, "internal error: the log has the cause")
+
+
+async def _private(_request: web.Request, response: web.StreamResponse) -> None:
+    """No browser is to keep an answer, guess at its kind, or lend it to another site's page."""
+    for name, value in (
+        ("Cache-Control", "no-store"),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Cross-Origin-Resource-Policy", "same-origin"),
+        ("X-Frame-Options", "DENY"),
+    ):
+        response.headers.setdefault(name, value)
+
+
+def _first_sentence(handler: object) -> str:
+    """Of its docstring, which may break lines."""
+    said = " ".join((inspect.getdoc(handler) or "").split())
+    return said.partition(". ")[0].rstrip(".")

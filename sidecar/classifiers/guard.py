@@ -14,6 +14,8 @@ import logging
 from collections.abc import Callable
 from math import isfinite
 
+from attrs import evolve
+
 from sidecar.classifiers import Classifier
 from sidecar.classifiers.breaker import Circuit, State, Ticket
 from sidecar.config.models import Breaker, Route
@@ -64,11 +66,17 @@ class Guard:
         self._journal = _Journal(breaker)
         self._left_behind: set[asyncio.Task[Verdict]] = set()
 
+    @property
+    def circuit(self) -> State:
+        """Whether the classifier is asked: closed is yes."""
+        return self._circuit.state
+
     async def classify(self, intent: Intent, routes: tuple[Route, ...]) -> Verdict:
         """The classifier's verdict if it is sound and in time; else one that says which `Failure` it was."""
         began = self._clock()
         verdict = await self._admitted(began, intent, routes)
-        self._observe(verdict, self._clock() - began)
+        verdict = evolve(verdict, seconds=self._clock() - began)
+        self._observe(verdict, verdict.seconds)
         return verdict
 
     async def _admitted(self, now: float, intent: Intent, routes: tuple[Route, ...]) -> Verdict:

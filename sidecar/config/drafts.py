@@ -17,6 +17,7 @@ from sidecar.config.models import (
     ResponsesState,
     Routing,
     Secret,
+    Telemetry,
     Timeouts,
     Tracing,
 )
@@ -88,6 +89,7 @@ class Draft:
     outlier_detection: OutlierDetection = field(factory=OutlierDetection)
     circuit_breakers: CircuitBreakers = field(factory=CircuitBreakers)
     responses_state: ResponsesState | None = None
+    telemetry: Telemetry = field(factory=Telemetry)
     tracing: Tracing = field(factory=Tracing)
     overrides: object = None
     mode: object = None

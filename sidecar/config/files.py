@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sidecar.config.document import Node
 from sidecar.config.reading import Reading, Wrong
-from sidecar.config.values import typed_text
+from sidecar.config.values import MAX_PROSE_CHARS, typed_text
 
 MAX_FILE_BYTES = 1024 * 1024
 MAX_TEMPLATE_BYTES = 64 * 1024
@@ -38,3 +38,11 @@ def template(node: Node, reading: Reading) -> str:
     if not text.strip():
         raise Wrong(f"names the file {node.shown}, which is empty")
     return text
+
+
+def log_path(node: Node, _reading: Reading) -> str:
+    """`stdout`, or the path of a file to write to, seen from where the program runs. Nothing is opened here."""
+    path = typed_text(node)
+    if not path.strip() or not path.isprintable() or len(path) > MAX_PROSE_CHARS or path.endswith("/"):
+        raise Wrong(f"must be off, stdout or a file's path, got {node.shown}")
+    return path

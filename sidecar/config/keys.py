@@ -10,7 +10,7 @@ from typing import Any, cast
 from sidecar.config import refused
 from sidecar.config.document import Node
 from sidecar.config.drafts import Draft, Placed, ProviderDraft, RouteDraft, placed
-from sidecar.config.files import template
+from sidecar.config.files import log_path, template
 from sidecar.config.models import (
     ATTEMPTS,
     BODY_BYTES,
@@ -28,9 +28,12 @@ from sidecar.config.models import (
     CircuitBreakers,
     Classifier,
     ClassifierKind,
+    LogFormat,
+    LogLevel,
     OutlierDetection,
     ResponsesState,
     Routing,
+    Telemetry,
     Timeouts,
     Tracing,
     TtlPolicy,
@@ -56,7 +59,7 @@ from sidecar.config.values import (
     word_of,
     yes_no,
 )
-from sidecar.config.variables import endpoint, headers, secret, url
+from sidecar.config.variables import endpoint, headers, optional_endpoint, secret, url
 
 MAX_ROUTE_MODELS = 32
 MAX_EXAMPLES = 500
@@ -326,7 +329,38 @@ class ResponsesStateReader:
         return state
 
 
-TRACING = Table(into=Tracing, keys={"random_sampling": number(PER_CENT)}, unused=refused.TRACING_UNUSED)
+
+
+def access_log(node: Node, reading: Reading) -> str | None:
+    """`off`, which YAML reads as false, `stdout`, or a file's path."""
+    if node.value is False or node.value == "off":
+        return None
+    return log_path(node, reading)
+
+
+TELEMETRY = Table(
+    into=Telemetry,
+    keys={
+        "inject_usage": yes_no,
+        "access_log": access_log,
+        "access_log_format": one_of(LogFormat),
+        "log_format": one_of(LogFormat),
+        "log_level": one_of(LogLevel),
+        "session_hash_key": secret,
+    },
+)
+
+TRACING = Table(
+    into=Tracing,
+    keys={
+        "random_sampling": number(PER_CENT),
+        "endpoint": optional_endpoint,
+        "headers": headers,
+        "service_name": name,
+        "raw_session_ids": yes_no,
+    },
+    unused=refused.TRACING_UNUSED,
+)
 
 MODE = word_of("llm")
 
@@ -348,6 +382,7 @@ FILE = Table(
         "outlier_detection": OUTLIER_DETECTION,
         "circuit_breakers": CIRCUIT_BREAKERS,
         "responses_state": ResponsesStateReader(),
+        "telemetry": TELEMETRY,
         "tracing": TRACING,
     },
     refused=refused.TOP,

@@ -43,6 +43,7 @@ def link(draft: Draft, reading: Reading) -> Config:
         outlier_detection=draft.outlier_detection,
         circuit_breakers=draft.circuit_breakers,
         responses_state=draft.responses_state,
+        telemetry=draft.telemetry,
         tracing=draft.tracing,
         source=reading.source,
     )

@@ -246,10 +246,47 @@ class ResponsesState:
     """Of all that is kept: each response keeps its whole conversation."""
 
 
+class LogFormat(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@frozen
+class Telemetry:
+    """What is written down of requests besides metrics."""
+
+    inject_usage: bool = True
+    """Whether a stream that would not say what it cost is asked to, for our own count."""
+    access_log: str | None = None
+    """`stdout`, or a file's path. None: no access log."""
+    access_log_format: LogFormat = LogFormat.JSON
+    """`text` is Envoy's default format."""
+    log_format: LogFormat = LogFormat.TEXT
+    log_level: LogLevel = LogLevel.INFO
+    session_hash_key: Secret | None = None
+    """Sessions are hashed with it in logs and traces. Unset: random at each start, so that hashes cannot be compared."""
+
+
 @frozen
 class Tracing:
+    """OpenTelemetry spans, where the extra `otel` is installed."""
+
     random_sampling: float = field(default=0.0, validator=PER_CENT)
-    """Per cent of requests that are traced."""
+    """Per cent of requests that are traced, of those whose client did not decide it."""
+    endpoint: str | None = None
+    """An OTLP/HTTP receiver, such as `http://localhost:4318/v1/traces`. Unset: no spans."""
+    headers: Mapping[str, Secret] = field(factory=dict, hash=False)
+    """Sent to it."""
+    service_name: str = "llm-sidecar"
+    raw_session_ids: bool = False
+    """Whether spans name the session itself and not its hash."""
 
 
 @frozen
@@ -268,6 +305,7 @@ class Config:
     circuit_breakers: CircuitBreakers = field(factory=CircuitBreakers)
     responses_state: ResponsesState | None = None
     """None: a translated request that continues a response is refused."""
+    telemetry: Telemetry = field(factory=Telemetry)
     tracing: Tracing = field(factory=Tracing)
     source: str = "built-in"
     """The file it was read from, for messages."""

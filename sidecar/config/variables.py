@@ -74,6 +74,14 @@ def endpoint(node: Node, reading: Reading) -> str:
     return found.value
 
 
+def optional_endpoint(node: Node, reading: Reading) -> str | None:
+    """A URL that may wait for its variable: without it, what it is for is off."""
+    found = url(node, reading)
+    if found.value is None:
+        reading.warn(node, f"is off: the environment variable {found.variable} is not set")
+    return found.value
+
+
 def _flaw(value: str, parts: SplitResult) -> str | None:
     if not (value.isascii() and value.isprintable()) or " " in value:
         return "must be a URL without spaces, of ASCII characters"

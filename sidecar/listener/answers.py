@@ -7,12 +7,13 @@ import asyncio
 from urllib.parse import quote
 
 from aiohttp import web
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 from multidict import CIMultiDict
 
 from sidecar.errors import SidecarError
 from sidecar.listener.decisions import Decided
-from sidecar.listener.trace import Trace
+from sidecar.listener.journal import Journal
+from sidecar.telemetry.trace import Trace
 from sidecar.upstream.failover import Trip
 from sidecar.upstream.limits import Overloaded
 from sidecar.wire.answer import error_body
@@ -30,7 +31,12 @@ class Way:
     trace: Trace
     cors: tuple[tuple[str, str], ...] = ()
     """What a browser is to be told."""
+    journal: Journal = field(factory=Journal)
     decided: Decided | None = None
+    requested: str | None = None
+    """The model that the client named."""
+    operation: str | None = None
+    """What was asked of a model, in OpenTelemetry's word."""
     model: str | None = None
     """Whose answer it is, once somebody was asked."""
     attempts: int = 0
@@ -40,8 +46,8 @@ class Way:
     moved: bool = False
     """Whether they moved the session's pin."""
 
-    def with_decision(self, decided: Decided) -> "Way":
-        return evolve(self, decided=decided)
+    def with_decision(self, decided: Decided, requested: str | None, operation: str | None = None) -> "Way":
+        return evolve(self, decided=decided, requested=requested, operation=operation)
 
     def with_attempts(self, trip: Trip, model: str | None, *, answered: bool, moved: bool = False) -> "Way":
         attempts = sum(made.failure.asked for made in trip.made) + answered
@@ -91,8 +97,15 @@ class Answer:
     """The provider's, where it is a provider's answer."""
     code: str | None = None
     """The stable code of an error."""
+    culprit: str | None = None
+    """The part of the request that was wrong."""
     extra: tuple[tuple[str, str], ...] = ()
     closes: bool = False
+
+    @property
+    def size(self) -> int:
+        """Of its body, in bytes."""
+        return len(self.body)
 
     def response(self) -> web.Response:
         headers = self.headers
@@ -112,10 +125,16 @@ class Relayed:
     way: Way
     code: str | None = None
     """What cut it short, if anything did."""
+    culprit: None = None
 
     @property
     def status(self) -> int:
         return self.sent.status
+
+    @property
+    def size(self) -> int:
+        """What was sent of its body, in bytes."""
+        return self.way.journal.bytes_out
 
     def response(self) -> web.StreamResponse:
         return self.sent
@@ -139,7 +158,9 @@ def refusal(
     if isinstance(error, Overloaded):
         extra = (*extra, ("retry-after", f"{error.retry_after_s:.0f}"))
     extra = (*extra, ("x-sidecar-error", error.code))
-    return Answer(error.status, error_body(form, error), way, code=error.code, extra=extra, closes=closes)
+    return Answer(
+        error.status, error_body(form, error), way, code=error.code, culprit=error.param, extra=extra, closes=closes
+    )
 
 
 def visible(text: str) -> str:

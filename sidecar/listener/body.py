@@ -4,6 +4,7 @@ A request's body: all of it, or a refusal. Never more than the limit in memory, 
 
 import asyncio
 import sys
+import time
 import zlib
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
@@ -12,6 +13,7 @@ from aiohttp import web
 from attrs import frozen
 
 from sidecar.errors import BodyTooLarge, ExpectationFailed, RequestError, RequestTimeout, UnsupportedEncoding
+from sidecar.listener.journal import Journal
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -59,9 +61,13 @@ class Bodies:
     max_bytes: int
     timeout_s: float
 
-    async def read(self, request: web.BaseRequest) -> Body:
-        """All of a request's body. Raises as `read_body`."""
-        content = await read_body(request, max_bytes=self.max_bytes, timeout_s=self.timeout_s)
+    async def read(self, request: web.BaseRequest, journal: Journal) -> Body:
+        """All of a request's body; how long it took to come is written down. Raises as `read_body`."""
+        began = time.monotonic()
+        try:
+            content = await read_body(request, max_bytes=self.max_bytes, timeout_s=self.timeout_s)
+        finally:
+            journal.body_s += time.monotonic() - began
         return Body(content, _encoding(request) is not None)
 
 

@@ -13,10 +13,10 @@ from sidecar.config.catalog import Catalog
 from sidecar.config.models import Route
 from sidecar.config.routes import read_preferences
 from sidecar.errors import RequestError
-from sidecar.listener.trace import Trace
 from sidecar.routing.decision import Decision
 from sidecar.routing.router import Ask, PinControl, Router
 from sidecar.routing.session import SessionKey, session_of
+from sidecar.telemetry.trace import Trace
 from sidecar.wire.answer import DecisionBody, encode
 from sidecar.wire.formats import Format
 from sidecar.wire.request import Request, parse

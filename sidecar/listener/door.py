@@ -1,5 +1,5 @@
 """
-Every request comes in here and every answer leaves here: with the same headers, counted and logged once.
+Every request comes in here and every answer leaves here: with the same headers, told to telemetry once.
 
 The format of an error is that of the path it was met on. A request that cannot be read to its end closes its
 connection: what follows on it might be the rest of a body.
@@ -7,23 +7,27 @@ connection: what follows on it might be the rest of a body.
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from aiohttp import web
 
 from sidecar.errors import MethodNotAllowed, NotFound, OriginNotAllowed, RequestError, SidecarError
-from sidecar.listener.answers import NOTHING, Abandoned, Answer, Exchange, Way, refusal, visible
+from sidecar.listener.answers import Abandoned, Answer, Exchange, Way, refusal
 from sidecar.listener.body import Bodies
 from sidecar.listener.cors import METHODS, cors_headers
 from sidecar.listener.decisions import Decider, decision_body
 from sidecar.listener.forward import Forwarder
 from sidecar.listener.proxy import Proxy
 from sidecar.listener.relay import CLIENT_GONE
-from sidecar.listener.trace import trace_of
-from sidecar.telemetry.metrics import OTHER, Metrics
+from sidecar.telemetry.metrics import OTHER
+from sidecar.telemetry.pseudonym import Pseudonyms
+from sidecar.telemetry.record import Attempt, Record, Teller
+from sidecar.telemetry.trace import Traces
+from sidecar.upstream.order import Attempted
+from sidecar.wire.account import Account
 from sidecar.wire.formats import Format
 
-log = logging.getLogger("sidecar.access")
 faults = logging.getLogger("sidecar.listener")
 
 ROUTING = {f"/routing/v1/{form}": form for form in Format}
@@ -34,12 +38,16 @@ HELLO = "/api/hello"
 FORWARDED = "/v1/*"
 """The label of everything below /v1 that has none of its own."""
 
+NO_ACCOUNT = Account()
 CLIENT_CLOSED_REQUEST = 499
 """nginx's word for a client that did not wait for its answer; nobody sees it but metrics and log."""
 
 
 class Door:
-    """An `aiohttp.web.Server` handler. `clock`: seconds, never backwards."""
+    """
+    An `aiohttp.web.Server` handler. `clock`: that of the event loop, seconds, never backwards; `wall`: Unix time.
+    `tellers` are told of every request when it is over; `traces` says which trace it belongs to.
+    """
 
     def __init__(
         self,
@@ -48,36 +56,50 @@ class Door:
         decider: Decider,
         proxy: Proxy,
         forwarder: Forwarder,
-        metrics: Metrics,
+        tellers: Iterable[Teller],
+        traces: Traces,
+        pseudonyms: Pseudonyms,
         cors_origins: Collection[str],
         clock: Callable[[], float],
+        wall: Callable[[], float],
     ) -> None:
         self._bodies = bodies
         self._decider = decider
         self._proxy = proxy
         self._forwarder = forwarder
-        self._metrics = metrics
+        self._tellers = tuple(tellers)
+        self._traces = traces
+        self._pseudonyms = pseudonyms
         self._cors_origins = cors_origins
         self._clock = clock
+        self._wall = wall
+        self._under_way: Counter[tuple[str, ...]] = Counter()
+
+    def in_flight(self) -> Mapping[tuple[str, ...], float]:
+        """Requests under way, by endpoint."""
+        return self._under_way
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        started = self._clock()
+        began = self._clock()
         cors = cors_headers(request.headers, self._cors_origins) if "origin" in request.headers else ()
-        way = Way(_endpoint(request.path), trace_of(request.headers), cors)
+        way = Way(_endpoint(request.path), self._traces.of(request.headers), cors)
+        self._under_way[(way.endpoint,)] += 1
         try:
             exchange = await self._exchange(request, way)
         except asyncio.CancelledError as exc:
             way = exc.way if isinstance(exc, Abandoned) else way
-            self._tell(Answer(CLIENT_CLOSED_REQUEST, b"", way, code=CLIENT_GONE), self._clock() - started)
+            self._tell(Answer(CLIENT_CLOSED_REQUEST, b"", way, code=CLIENT_GONE), began, request)
             raise
-        self._tell(exchange, self._clock() - started)
+        finally:
+            self._under_way[(way.endpoint,)] -= 1
+        self._tell(exchange, began, request)
         return exchange.response()
 
-    def not_http(self, kind: str) -> web.StreamResponse:
+    def not_http(self, kind: str, request: web.BaseRequest) -> web.StreamResponse:
         """The answer to a request that could not be parsed; `kind` names the parser's complaint, not what it saw."""
         error = RequestError(f"The request is not valid HTTP ({kind}).")
-        answer = refusal(Format.CHAT, error, Way(OTHER, trace_of({})), closes=True)
-        self._tell(answer, 0.0)
+        answer = refusal(Format.CHAT, error, Way(OTHER, self._traces.of({})), closes=True)
+        self._tell(answer, self._clock(), request)
         return answer.response()
 
     async def _exchange(self, request: web.BaseRequest, way: Way) -> Exchange:
@@ -89,7 +111,7 @@ class Door:
             return Answer(CLIENT_CLOSED_REQUEST, b"", way, code=CLIENT_GONE, closes=True)
         except Exception:  # noqa: BLE001 - the last resort, with the cause in the log
             # Nothing should come here. If something does, the client gets an answer and we get its cause.
-            faults.exception("trace=%s unexpected", way.trace.trace_id)
+            faults.exception("unexpected", extra={"trace": way.trace.trace_id})
             return refusal(_form_of(request.path), SidecarError("Internal error."), way, closes=True)
 
     async def _answer(self, request: web.BaseRequest, way: Way) -> Exchange:
@@ -99,7 +121,7 @@ class Door:
             # Without an answer it could read, a page could still spend the providers' keys.
             raise OriginNotAllowed("This web page's origin is not among listener.cors_origins.")
         if (form := PROXIED.get(request.path)) is not None and request.method == "POST":
-            return await self._proxy.complete(request, form, await self._bodies.read(request), way)
+            return await self._proxy.complete(request, form, await self._bodies.read(request, way.journal), way)
         if (form := ROUTING.get(request.path)) is not None:
             return await self._decide(request, form, way)
         if request.path == "/v1" or request.path.startswith("/v1/"):
@@ -109,22 +131,70 @@ class Door:
     async def _decide(self, request: web.BaseRequest, form: Format, way: Way) -> Exchange:
         if request.method != "POST":
             return _not_allowed(form, way, request.path, "POST")
-        body = await self._bodies.read(request)
+        body = await self._bodies.read(request, way.journal)
         asked = await self._decider.decide(form, request.headers, body.content)
-        return Answer(200, decision_body(asked.decided, way.trace), way.with_decision(asked.decided))
+        return Answer(
+            200, decision_body(asked.decided, way.trace), way.with_decision(asked.decided, asked.request.model)
+        )
 
-    def _tell(self, exchange: Exchange, seconds: float) -> None:
-        way = exchange.way
-        self._metrics.answered(way.endpoint, exchange.status, seconds)
-        if exchange.code is not None:
-            self._metrics.failed(exchange.code)
-        if way.decided is not None:
-            session = way.decided.session
-            self._metrics.decided(way.endpoint, way.decided.decision, session.source if session else None)
-        if way.failover is not None:
-            self._metrics.failed_over(way.failover, moved=way.moved)
-        if log.isEnabledFor(logging.INFO):
-            log.info(_line(exchange, seconds))
+    def _tell(self, exchange: Exchange, began: float, request: web.BaseRequest) -> None:
+        try:
+            record = self._record(exchange, began, request)
+            for tell in self._tellers:
+                tell(record)
+        except Exception:  # noqa: BLE001 - what is told of an answer is never worth the answer
+            faults.exception("unexpected, in telemetry", extra={"trace": exchange.way.trace.trace_id})
+
+    def _record(self, exchange: Exchange, began: float, request: web.BaseRequest) -> Record:
+        way, seconds = exchange.way, self._clock() - began
+        journal, session = way.journal, way.decided.session if way.decided else None
+        account = journal.account or NO_ACCOUNT
+        first_at = journal.first_byte_at
+        return Record(
+            endpoint=way.endpoint,
+            method=request.method,
+            status=exchange.status,
+            trace=way.trace,
+            began_at_s=self._wall() - seconds,
+            seconds=seconds,
+            protocol=f"HTTP/{request.version.major}.{request.version.minor}",
+            client=request.remote or "",
+            user_agent=request.headers.get("user-agent", ""),
+            code=exchange.code,
+            culprit=exchange.culprit,
+            body_s=journal.body_s,
+            provider_s=journal.waited_s,
+            client_s=journal.client_s,
+            first_byte_s=None if first_at is None else first_at - began,
+            bytes_in=request.content.total_bytes,
+            bytes_out=exchange.size,
+            requested=way.requested,
+            decision=way.decided.decision if way.decided else None,
+            session=session,
+            session_hash=self._pseudonyms.of(session) if session else "",
+            model=way.answering,
+            attempts=tuple(_told(made, began) for made in journal.attempts),
+            failover=way.failover,
+            moved=way.moved,
+            streamed=journal.streamed,
+            operation=way.operation,
+            usage=account.usage,
+            finish=account.finish,
+            response_model=account.response_model,
+        )
+
+
+def _told(made: Attempted, began: float) -> Attempt:
+    return Attempt(
+        provider=made.provider,
+        model=made.model,
+        outcome=made.outcome,
+        began_s=made.began_at - began,
+        seconds=made.seconds,
+        first_byte_s=made.first_byte_s,
+        status=made.status,
+        span_id=made.span_id,
+    )
 
 
 def _elsewhere(request: web.BaseRequest, way: Way) -> Answer:
@@ -150,18 +220,3 @@ def _endpoint(path: str) -> str:
     if path in ROUTING or path in PROXIED or path in (HEALTH, HELLO, "/v1/models"):
         return path
     return FORWARDED if path.startswith("/v1/") else OTHER
-
-
-def _line(exchange: Exchange, seconds: float) -> str:
-    way = exchange.way
-    said = f"trace={way.trace.trace_id} endpoint={way.endpoint} status={exchange.status} ms={seconds * 1000:.2f}"
-    if exchange.code is not None:
-        said += f" code={exchange.code}"
-    if way.decided is not None:
-        decision = way.decided.decision
-        route = NOTHING if decision.route is None else visible(decision.route).replace(" ", "%20")
-        model = visible(way.answering or decision.model)
-        said += f" model={model} route={route} reason={decision.reason} pin={decision.lookup}"
-    if way.failover is not None:
-        said += f" failover={way.failover} moved={str(way.moved).lower()}"
-    return said

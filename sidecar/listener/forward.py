@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 from aiohttp import web
-from attrs import frozen
+from attrs import evolve, frozen
 
 from sidecar.config.catalog import Catalog
 from sidecar.config.models import Provider
@@ -18,7 +18,7 @@ from sidecar.listener.answers import Answer, Exchange, Relayed, Way, refusal
 from sidecar.listener.body import Bodies, streamed
 from sidecar.listener.exhausted import exhausted
 from sidecar.listener.models import ModelList
-from sidecar.listener.passage import Untouched
+from sidecar.listener.passage import untouched
 from sidecar.listener.relay import relay
 from sidecar.upstream.dispatch import Dispatcher
 from sidecar.upstream.headers import to_client
@@ -39,6 +39,8 @@ _WITHOUT_EFFECT = frozenset(
     )
 )
 """What is only computed and leaves nothing behind."""
+OPERATIONS = {"/v1/completions": "text_completion", "/v1/embeddings": "embeddings"}
+"""What is asked of a model there, in OpenTelemetry's words."""
 OPENAI = (Format.CHAT, Format.RESPONSES)
 ANTHROPIC = (Format.MESSAGES,)
 ANY = "-"
@@ -83,26 +85,28 @@ class Forwarder:
         order = await self._order(request, way)
         async with self.dispatcher.send(order) as outcome:
             way = way.with_attempts(outcome.trip, order.candidates[0], answered=not isinstance(outcome, Exhausted))
+            way = evolve(way, operation=OPERATIONS.get(request.path))
             if isinstance(outcome, Exhausted):
                 return exhausted(request, outcome, form, way)
             headers = to_client(tuple(outcome.reply.headers.items()), untouched=True, ours=way.headers())
+            passage = untouched(form, outcome.reply)
             response, code = await relay(
                 request,
                 outcome.reply,
                 outcome.first,
                 headers=headers,
-                passage=Untouched(form, events=outcome.reply.is_events and not outcome.reply.is_encoded),
+                passage=passage,
                 keepalive_s=self.keepalive_s,
+                journal=way.journal,
             )
             return Relayed(response, way, code)
 
     async def _order(self, request: web.BaseRequest, way: Way) -> Order:
         body: bytes | AsyncIterator[bytes] | None = None
-        rewritten, length = False, None
-        model = None
+        read, length, model = None, None, None
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
-            read = await self.bodies.read(request)
-            body, rewritten, model = read.content or None, read.was_encoded, self._named(read.content)
+            read = await self.bodies.read(request, way.journal)
+            body, model = read.content or None, self._named(read.content)
         elif not request.content.at_eof():  # a small one may be here already, to its end
             body, length = streamed(request, self.bodies.timeout_s), request.content_length
         candidate = model or self._default(ANTHROPIC if request.path.startswith("/v1/messages") else OPENAI)
@@ -116,10 +120,12 @@ class Forwarder:
                 with_model(body, target.upstream_model) if model is not None and isinstance(body, bytes) else body
             ),
             request_id=way.trace.request_id,
-            traceparent=way.trace.outgoing,
-            rewritten=rewritten,
+            span=way.trace.attempt,
+            received=None if read is None else read.content,
+            decoded=read is not None and read.was_encoded,
             replayable=isinstance(body, bytes | None) and _is_repeatable(request),
             content_length=length,
+            attempts=way.journal.attempts,
         )
 
     def _named(self, body: bytes) -> str | None:

@@ -26,6 +26,11 @@ class Connection(web.RequestHandler):
         super().__init__(server, **options)
         self._door = door
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is being answered."""
+        return self._current_request is not None
+
     def data_received(self, data: bytes) -> None:
         """
         aiohttp queues a malformed chunk as a request of its own, and whoever reads the body that it stands in waits
@@ -49,7 +54,7 @@ class Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         """Called for what the parser refuses; what a handler raises ends at the door already."""
         if isinstance(exc, HttpProcessingError):
-            return self._door.not_http(type(exc).__name__)
+            return self._door.not_http(type(exc).__name__, request)
         return super().handle_error(request, status, exc, message)
 
 
@@ -59,8 +64,12 @@ class HttpServer(web.Server):
     def __init__(self, door: Door, **options: Any) -> None:
         # Without handler_cancellation a client that hangs up is never noticed.
         super().__init__(door, handler_cancellation=True)
-        self._door = door
+        self.door = door
         self._options = {"max_line_size": MAX_HEADER_BYTES, "max_field_size": MAX_HEADER_BYTES, **options}
 
+    def under_way(self) -> int:
+        """How many requests are being answered."""
+        return sum(isinstance(connection, Connection) and connection.is_busy for connection in self.connections)
+
     def __call__(self) -> web.RequestHandler:
-        return Connection(self, self._door, loop=asyncio.get_running_loop(), **self._options)
+        return Connection(self, self.door, loop=asyncio.get_running_loop(), **self._options)

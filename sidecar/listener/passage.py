@@ -2,7 +2,10 @@
 What happens to an answer's bytes on their way to the client.
 
     Untouched    they go as they come; a watch on the gaps between events says where something of ours may be put in
+    Filtered     likewise, but for the one event that the client did not ask for, and we did
     Translated   the provider's events become the client's
+
+What the answer says of its cost is read beside it, and never in its way.
 
 A passage that fails writes an error event where the format has one and the place allows it. Whether the client then
 sees that its answer broke off is not left to that event: the connection is cut.
@@ -12,9 +15,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 from sidecar.errors import SidecarError
+from sidecar.upstream.reply import Reply
+from sidecar.wire.account import Account
 from sidecar.wire.answer import error_event
 from sidecar.wire.formats import Format
 from sidecar.wire.sse import BoundaryTracker
+from sidecar.wire.taps import Tap, tap_for
+from sidecar.wire.translate.streams.extra import UsageFilter
+from sidecar.wire.translate.streams.tap import UsageTap
 from sidecar.wire.translate.streams.translator import StreamTranslator
 
 KEEPALIVE = {
@@ -49,23 +57,37 @@ class Passage(Protocol):
         ...
 
     @property
+    def account(self) -> Account | None:
+        """What the answer said of itself so far; None when it did not, or could not be read."""
+        ...
+
+    @property
     def keepalive(self) -> bytes:
         """What may be written now to say "still here"; nothing when this is no place for it."""
         ...
 
 
 class Untouched:
-    """`events`: whether it is a stream of events in plain bytes. Into anything else nothing can be put."""
+    """
+    `events`: whether it is a stream of events in plain bytes. Into anything else nothing can be put. `tap` reads along.
+    """
 
     ended = failed = False
 
-    def __init__(self, form: Format, *, events: bool) -> None:
+    def __init__(self, form: Format, *, events: bool, tap: Tap | None = None) -> None:
         self._form = form
         self._gaps = BoundaryTracker() if events else None
+        self._tap = tap
+
+    @property
+    def account(self) -> Account | None:
+        return None if self._tap is None else self._tap.account
 
     def feed(self, chunk: bytes) -> bytes:
         if self._gaps is not None:
             self._gaps.feed(chunk)
+        if self._tap is not None:
+            self._tap.feed(chunk)
         return chunk
 
     def finish(self) -> bytes:
@@ -79,6 +101,51 @@ class Untouched:
         return KEEPALIVE[self._form] if self._gaps is not None and self._gaps.between else b""
 
 
+def untouched(form: Format, reply: Reply) -> Untouched:
+    """For an answer that is relayed as it is and read along, where it can be read."""
+    tap = tap_for(form, reply.headers.get("content-type", ""), reply.headers.get("content-encoding", ""))
+    return Untouched(form, events=reply.is_events and not reply.is_encoded, tap=tap)
+
+
+class Filtered:
+    """
+    A stream of chat completions, in plain bytes, that was asked for its usage in the client's place.
+
+    The event that tells it goes. The `"usage": null` that OpenAI then puts into all others stays: to take it out would
+    mean to write them anew, and a client that does not look for it does not see it.
+    """
+
+    ended = failed = False
+
+    def __init__(self, form: Format) -> None:
+        self._form = form
+        self._tap = UsageTap(form)
+        self._filter = UsageFilter()
+        self._gaps = BoundaryTracker()
+
+    @property
+    def account(self) -> Account | None:
+        return self._tap.account
+
+    def feed(self, chunk: bytes) -> bytes:
+        self._tap.feed(chunk)
+        out = self._filter.feed(chunk)
+        self._gaps.feed(out)
+        return out
+
+    def finish(self) -> bytes:
+        return self._filter.close()
+
+    def fail(self, error: SidecarError) -> bytes:
+        rest = self._filter.broken()
+        self._gaps.feed(rest)
+        return rest + (error_event(self._form, error) if self._gaps.between else b"")
+
+    @property
+    def keepalive(self) -> bytes:
+        return KEEPALIVE[self._form] if self._gaps.between else b""
+
+
 class Translated:
     """Whatever it writes is whole events. `told` hears of all that the client is told."""
 
@@ -86,6 +153,10 @@ class Translated:
         self._form = form
         self._translator = translator
         self._told = told
+
+    @property
+    def account(self) -> Account | None:
+        return self._translator.account
 
     def feed(self, chunk: bytes) -> bytes:
         return self._heard(self._translator.feed(chunk))

@@ -2,7 +2,8 @@
 `POST /v1/{chat/completions,messages,responses}`: decide, ask the decided model, relay its answer.
 
 Where the provider speaks the client's format, only the model's name changes in the body, and the answer's bytes go back
-as they come. Where it does not, both are translated.
+as they come; a stream of chat completions is also asked what it cost, and the event that tells it is kept from a client
+that did not ask. Where the provider speaks another format, both bodies are translated.
 """
 
 import asyncio
@@ -18,12 +19,14 @@ from sidecar.listener.answers import Abandoned, Answer, Exchange, Relayed, Way, 
 from sidecar.listener.body import Body
 from sidecar.listener.decisions import Asked, Decider
 from sidecar.listener.exhausted import exhausted
-from sidecar.listener.passage import Passage, Translated, Untouched
+from sidecar.listener.passage import Filtered, Passage, Translated, Untouched, untouched
 from sidecar.listener.relay import relay
+from sidecar.routing.decision import Failover
 from sidecar.routing.router import Router
+from sidecar.routing.watch import MoveReason
 from sidecar.stores.responses import ResponseStore
 from sidecar.upstream.dispatch import Dispatcher
-from sidecar.upstream.headers import to_client
+from sidecar.upstream.headers import Headers, to_client
 from sidecar.upstream.order import Answered, Exhausted, Order
 from sidecar.upstream.target import Target
 from sidecar.wire import translate
@@ -38,10 +41,13 @@ from sidecar.wire.state import (
     remembered,
     remembered_from_events,
 )
+from sidecar.wire.taps import read_whole
 from sidecar.wire.translate.failures import NotAnAnswer
 from sidecar.wire.translate.neutral import Ids
 from sidecar.wire.translate.streams.translator import StreamTranslator
 
+OPERATION = "chat"
+"""What all three formats ask for, in OpenTelemetry's word."""
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """An answer that is translated whole is read whole."""
 
@@ -63,11 +69,13 @@ class Proxy:
     clock: Callable[[], float]
     memory: ResponseStore | None = None
     """The responses that may be continued at providers that keep no state."""
+    inject_usage: bool = True
+    """Whether a stream's usage is asked for where the client did not."""
 
     async def complete(self, request: web.BaseRequest, form: Format, body: Body, way: Way) -> Exchange:
         """Raises RequestError for what the client did wrong; whatever providers do wrong is an answer."""
         asked = await self.decider.decide(form, request.headers, body.content)
-        way = way.with_decision(asked.decided)
+        way = way.with_decision(asked.decided, asked.request.model, OPERATION)
         try:
             asked = self._continued(asked)
             async with self.dispatcher.send(self._order(request, asked, body, way)) as outcome:
@@ -97,13 +105,29 @@ class Proxy:
             format=asked.request.format,
             method=request.method,
             request_target=request.raw_path,
-            headers=tuple(request.headers.items()),
+            headers=self._headers(request, asked),
             body_for=self._bodies(asked),
             request_id=way.trace.request_id,
-            traceparent=way.trace.outgoing,
-            rewritten=body.was_encoded or asked.body is not body.content,
+            span=way.trace.attempt,
+            received=body.content,
+            decoded=body.was_encoded,
             hold_s=self.keepalive_s if stream else None,
+            attempts=way.journal.attempts,
         )
+
+    def _headers(self, request: web.BaseRequest, asked: Asked) -> Headers:
+        headers = tuple(request.headers.items())
+        if not (self.inject_usage and asked.request.usage_unasked):
+            return headers
+        # What only we asked for can be taken out of plain bytes only.
+        plain = tuple(header for header in headers if header[0].lower() != "accept-encoding")
+        return (*plain, ("Accept-Encoding", "identity"))
+
+    def _asks_usage(self, asked: Asked, target: Target) -> bool:
+        """Whether the provider is asked for a stream's usage in the client's place, or where the client cannot ask."""
+        if target.translated:
+            return not target.refuses_usage
+        return self.inject_usage and asked.request.usage_unasked and target.asks_usage
 
     def _continued(self, asked: Asked) -> Asked:
         """A request that continues a response remembered here, as one that says everything again."""
@@ -119,22 +143,22 @@ class Proxy:
         mixed = decision.pin_now is not None and decision.pin_now.mixed
 
         @cache
-        def made(interface: Format, model: str, at_home: bool) -> bytes:  # noqa: FBT001 - private
+        def made(interface: Format, model: str, at_home: bool, asks_usage: bool) -> bytes:  # noqa: FBT001 - private
             readable = body if at_home and not mixed else self._readable(form, body, at_home=at_home)
             if interface is form:
-                return with_model(readable, model)
-            return self._translated(form, interface, readable, model)
+                return with_model(readable, model, asks_usage=asks_usage)
+            return self._translated(form, interface, readable, model, asks_usage=asks_usage)
 
         def body_for(target: Target) -> bytes:
             at_home = self.dispatcher.at_home(target, decision.model)
-            return made(target.interface, target.upstream_model, at_home)
+            return made(target.interface, target.upstream_model, at_home, self._asks_usage(asked, target))
 
         return body_for
 
-    def _translated(self, form: Format, interface: Format, body: bytes, model: str) -> bytes:
+    def _translated(self, form: Format, interface: Format, body: bytes, model: str, *, asks_usage: bool) -> bytes:
         if self.memory is not None and form is Format.RESPONSES and chained(body).previous is not None:
             raise PreviousResponseNotFound("No response of this id is remembered here.", param="previous_response_id")
-        told = translate.request(form, interface, body, model=model)
+        told = translate.request(form, interface, body, model=model, asks_usage=asks_usage)
         for _ in told.dropped:
             self.dispatcher.watch.dropped(form, interface)
         return told.body
@@ -159,11 +183,16 @@ class Proxy:
         moved = False
         if outcome.repin is not None and decided.session is not None and decided.decision.pin_now is not None:
             candidates = tuple(ranked[rank] for rank in outcome.repin)
-            moved = await self.router.repin(decided.session, decided.decision, candidates, self.clock())
+            why = MoveReason.TERMINAL_ERROR if 0 in outcome.trip.hopeless else MoveReason.PROVIDER_EJECTED
+            moved = await self.router.repin(decided.session, decided.decision, candidates, self.clock(), why)
         elif decided.session is not None and self._is_abroad(outcome, decided.decision.model):
             await self.router.mix(decided.session, decided.decision)
         answered = isinstance(outcome, Answered)
-        return way.with_attempts(outcome.trip, ranked[outcome.rank], answered=answered, moved=moved)
+        way = way.with_attempts(outcome.trip, ranked[outcome.rank], answered=answered, moved=moved)
+        if way.failover is not None and decided.session is not None and decided.decision.pin_now is not None:
+            by = way.model if answered else None
+            await self.router.note_failover(decided.session, Failover(self.clock(), way.failover, by))
+        return way
 
     def _is_abroad(self, outcome: Answered | Exhausted, model: str) -> bool:
         return isinstance(outcome, Answered) and outcome.rank > 0 and not self.dispatcher.at_home(outcome.target, model)
@@ -173,6 +202,7 @@ class Proxy:
         target, form = answered.target, asked.request.format
         try:
             body = (answered.first or b"") + await answered.reply.read(MAX_ANSWER_BYTES)
+            way.journal.account = read_whole(target.interface, body)
             told = translate.answer(target.interface, form, body, model=target.upstream_model, ids=self._ids())
             if asked.request.stream:  # whose client would take it for a stream that says nothing
                 raise NotAnAnswer("The provider does not stream although a stream was asked for.")
@@ -186,11 +216,11 @@ class Proxy:
 
     async def _stream(self, request: web.BaseRequest, answered: Answered, asked: Asked, way: Way) -> Exchange:
         passage = self._passage(answered, asked)
-        headers = to_client(
-            tuple(answered.reply.headers.items()), untouched=isinstance(passage, Untouched), ours=way.headers()
-        )
-        if isinstance(passage, Translated):
-            headers["content-type"] = "text/event-stream; charset=utf-8"
+        theirs, exact = answered.reply.headers, isinstance(passage, Untouched)
+        headers = to_client(tuple(theirs.items()), untouched=exact, ours=way.headers())
+        if not exact:
+            translated = isinstance(passage, Translated)
+            headers["content-type"] = "text/event-stream; charset=utf-8" if translated else theirs["content-type"]
         response, code = await relay(
             request,
             answered.reply,
@@ -198,6 +228,7 @@ class Proxy:
             headers=headers,
             passage=passage,
             keepalive_s=self.keepalive_s,
+            journal=way.journal,
         )
         return Relayed(response, way, code)
 
@@ -205,7 +236,10 @@ class Proxy:
         target = answered.target
         form = asked.request.format
         if not target.translated:
-            return Untouched(form, events=answered.reply.is_events and not answered.reply.is_encoded)
+            # One that is compressed although that was not asked for goes as it is, with the event that nobody expects:
+            # better than to unpack what may be a bomb.
+            plain = answered.reply.is_events and not answered.reply.is_encoded
+            return Filtered(form) if plain and self._asks_usage(asked, target) else untouched(form, answered.reply)
         translator = StreamTranslator(
             target.interface,
             form,

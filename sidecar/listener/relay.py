@@ -12,16 +12,20 @@ import socket
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from time import monotonic
 
 from aiohttp import web
 from aiohttp.http import HttpVersion11
 from multidict import CIMultiDict
 
 from sidecar.errors import SidecarError, UpstreamError
+from sidecar.listener.journal import Journal
 from sidecar.listener.passage import Passage
 from sidecar.upstream.reply import Reply, UpstreamReset
 
 CLIENT_GONE = "client_gone"
+HANDED_OVER_S = 0.001
+"""A write that takes no longer only hands bytes to the socket, which is our own time and not the client's."""
 faults = logging.getLogger("sidecar.listener")
 
 
@@ -33,19 +37,21 @@ async def relay(
     headers: CIMultiDict[str],
     passage: Passage,
     keepalive_s: float,
+    journal: Journal,
 ) -> tuple[web.StreamResponse, str | None]:
     """
     Sends `reply` through `passage`, beginning with its first bytes when they are here already. The response as far as
-    it was sent, and the code of what cut it short, if anything did.
+    it was sent, and the code of what cut it short, if anything did. Where the time went is written into `journal`.
     """
     if passage.keepalive:
         # Something of ours may be put in. A length would count it, and an answer that broke off could look whole.
         headers.popall("content-length", None)
     response = web.StreamResponse(status=reply.status, reason=reply.reason, headers=headers)
+    journal.streamed = reply.is_events
     try:
         await response.prepare(request)
         # From here on the status is sent: an error can only cut the connection.
-        code = await _body(response, reply, first, passage, keepalive_s)
+        code = await _body(response, reply, first, passage, keepalive_s=keepalive_s, journal=journal)
         if code is None:
             await response.write_eof()
     except ConnectionError:
@@ -54,6 +60,8 @@ async def relay(
         # Nothing should come here. A second response would be written into the first one.
         faults.exception("unexpected, in mid-answer")
         code = SidecarError.code
+    finally:
+        journal.account = passage.account
     if code is not None:
         cut(request)
     return response, code
@@ -71,28 +79,48 @@ def cut(request: web.BaseRequest) -> None:
 
 
 async def _body(
-    response: web.StreamResponse, reply: Reply, first: bytes | None, passage: Passage, keepalive_s: float
+    response: web.StreamResponse,
+    reply: Reply,
+    first: bytes | None,
+    passage: Passage,
+    *,
+    keepalive_s: float,
+    journal: Journal,
 ) -> str | None:
     async with _kept_alive(response, passage, keepalive_s) as alive:
         try:
-            chunk = await reply.chunk() if first is None else first
+            chunk = await _next(reply, journal) if first is None else first
+            if chunk:
+                journal.first_byte_at = monotonic()
             while chunk:
                 if out := passage.feed(chunk):
                     alive.touch()
-                    await response.write(out)
+                    await _write(response, out, journal)
                 if passage.ended:
                     break
-                chunk = await reply.chunk()
+                chunk = await _next(reply, journal)
         except UpstreamError as exc:
-            await _write(response, passage.fail(exc))
+            await _write(response, passage.fail(exc), journal)
             return exc.code
-    await _write(response, passage.finish())
+    await _write(response, passage.finish(), journal)
     return UpstreamReset.code if passage.failed else None
 
 
-async def _write(response: web.StreamResponse, out: bytes) -> None:
+async def _next(reply: Reply, journal: Journal) -> bytes:
+    began = monotonic()
+    try:
+        return await reply.chunk()
+    finally:
+        journal.provider_s += monotonic() - began
+
+
+async def _write(response: web.StreamResponse, out: bytes, journal: Journal) -> None:
     if out:
+        began = monotonic()
         await response.write(out)
+        if (waited_s := monotonic() - began) > HANDED_OVER_S:
+            journal.client_s += waited_s
+        journal.bytes_out += len(out)
 
 
 class _Alive:
@@ -130,4 +158,5 @@ async def _keep(response: web.StreamResponse, passage: Passage, keepalive_s: flo
         await asyncio.sleep(max(keepalive_s - alive.silent_s(), 0.001))
         if alive.silent_s() >= keepalive_s:
             alive.touch()
-            await _write(response, passage.keepalive)
+            if out := passage.keepalive:
+                await response.write(out)

@@ -11,6 +11,9 @@ from sidecar.config.models import Route
 from sidecar.errors import ModelNotFound, RequestError
 from sidecar.routing.verdict import Verdict
 
+MOST_SCORES = 3
+"""A pin shows the route it took and the two it was chosen over."""
+
 
 class Reason(StrEnum):
     """Why this model. Stable words: clients read them, metrics are labelled with them."""
@@ -29,6 +32,8 @@ class Reason(StrEnum):
     """The session's pin named a model that is no longer configured: routed anew."""
     FAILOVER = "failover"
     """The session's model failed for good, or again and again: the next candidate took its place."""
+    OPERATOR = "operator"
+    """Somebody pinned the session by hand."""
     CLASSIFIER_ERROR = "classifier_error"
     """The classifier failed or answered rubbish: the request's own model, or the default."""
     CLASSIFIER_TIMEOUT = "classifier_timeout"
@@ -42,7 +47,11 @@ class Lookup(StrEnum):
 
     HIT = "hit"
     MISS = "miss"
-    """The session is new, or its pin expired."""
+    """The session is new, or its pin is long forgotten."""
+    EXPIRED = "expired"
+    """The session had a pin, which expired not longer ago than it would have lived."""
+    INVALID = "invalid"
+    """The request named its session by something that is no session id, and was refused."""
     MODEL_GONE = "model_gone"
     """There was a pin, for a model that is no longer configured."""
     REFRESH = "refresh"
@@ -65,14 +74,56 @@ class Pin:
     """Unix time."""
     mixed: bool = False
     """Whether more than one provider may have answered the session: whose thinking is whose cannot be told then."""
+    source: str = ""
+    """Who named the session: a header's name, or `operator`; empty when nobody noted it."""
+    confidence: float | None = None
+    """How sure the classifier was, 0 to 1; None when none was asked or it failed."""
+    scores: tuple[tuple[str, float], ...] = ()
+    """(route name, score) of the best `MOST_SCORES`, best first, where the classifier had scores to show."""
+
+    @property
+    def model(self) -> str:
+        return self.candidates[0]
+
+
+@frozen
+class Failover:
+    """Another model answered in place of a session's own."""
+
+    at_s: float
+    """Unix time."""
+    reason: str
+    """Why the session's own did not."""
+    answered_by: str | None
+    """The model that did; None when nobody could."""
 
 
 @frozen
 class Held:
-    """A pin that a store holds, and for how long it will."""
+    """A pin that a store holds, for how long it will, and what it has seen so far."""
 
     pin: Pin
     expires_in_s: float
+    turns: int = 0
+    """Requests of the session since it has a pin; the one that made it is the first."""
+    age_s: float = 0.0
+    """How long the session has had this model."""
+    last_failover: Failover | None = None
+    """The latest one in the session's time with us, moves included."""
+
+
+@frozen
+class Moved:
+    """What a move came to."""
+
+    held: Held
+    """The pin that holds from now on."""
+    was: Held | None = None
+    """The pin it replaced; None when it replaced none."""
+
+    @property
+    def changed_model(self) -> bool:
+        return self.was is not None and self.was.pin.model != self.held.pin.model
 
 
 @frozen
@@ -106,9 +157,18 @@ class Decision:
         """Whether a classifier was asked and gave no verdict."""
         return self.verdict is not None and self.verdict.failure is not None
 
-    def pin(self, now: float) -> Pin:
-        """What a store keeps of this decision, taken at `now`, Unix time."""
-        return Pin(self.candidates, self.route, self.reason, now)
+    def pin(self, now: float, source: str = "") -> Pin:
+        """What a store keeps of this decision, taken at `now`, Unix time, for a session that `source` named."""
+        judged = None if self.failed else self.verdict
+        return Pin(
+            self.candidates,
+            self.route,
+            self.reason,
+            now,
+            source=source,
+            confidence=None if judged is None else judged.confidence,
+            scores=() if judged is None else judged.scores[:MOST_SCORES],
+        )
 
     def held(self, held: Held) -> "Decision":
         """This decision, now pinned for as long as `held` says."""

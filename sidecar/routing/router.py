@@ -13,10 +13,22 @@ from attrs import evolve, frozen
 
 from sidecar.config.catalog import Catalog
 from sidecar.config.models import Route, Routing
-from sidecar.routing.decision import Decision, Held, Lookup, Pin, Reason, decide, from_pin, own_model
+from sidecar.routing.decision import (
+    Decision,
+    Failover,
+    Held,
+    Lookup,
+    Moved,
+    Pin,
+    Reason,
+    decide,
+    from_pin,
+    own_model,
+)
 from sidecar.routing.intent import Intent, intent_of
 from sidecar.routing.session import SessionKey
 from sidecar.routing.verdict import Verdict
+from sidecar.routing.watch import MoveReason, PinWatch, Unwatched, tell
 from sidecar.wire.conversation import Conversation
 
 
@@ -33,8 +45,11 @@ class Pins(Protocol):
     """What the router needs of a store. Awaiting it never raises: a store that is down has a table to fall back on."""
 
     async def get(self, key: SessionKey) -> Held | None: ...
+    async def peek(self, key: SessionKey) -> Held | None: ...
+    async def expired(self, key: SessionKey) -> bool: ...
     async def claim(self, key: SessionKey, pin: Pin) -> Held: ...
-    async def move(self, key: SessionKey, pin: Pin, instead_of: Pin | None = None) -> Held: ...
+    async def move(self, key: SessionKey, pin: Pin, instead_of: Pin | None = None) -> Moved: ...
+    async def note(self, key: SessionKey, failover: Failover) -> None: ...
     async def delete(self, key: SessionKey) -> bool: ...
 
 
@@ -67,7 +82,7 @@ class Ask:
 
 
 class Router:
-    """Decides, by the rules of one configuration."""
+    """Decides, by the rules of one configuration. `watch` is told what becomes of pins."""
 
     def __init__(
         self,
@@ -78,12 +93,14 @@ class Router:
         pins: Pins,
         flights: Flights,
         judge: Judge,
+        watch: PinWatch | None = None,
     ) -> None:
         self._catalog = catalog
         self._routes = routes
         self._pins = pins
         self._flights = flights
         self._judge = judge
+        self._watch = watch if watch is not None else Unwatched()
         self._pin_unmatched = policy.pin_unmatched
         self._apply_to = None if policy.apply_to is None else _names(policy.apply_to, catalog)
 
@@ -97,10 +114,53 @@ class Router:
         if not self._applies(ask.requested):
             return Decision((own_model(self._catalog, ask.requested),), None, Reason.NOT_APPLIED)
         if ask.session is None:
-            return await self._fresh(ask)
+            return await self._fresh(ask, self._judge)
         if ask.control is PinControl.BYPASS:
-            return evolve(await self._fresh(ask), lookup=Lookup.BYPASS)
+            return evolve(await self._fresh(ask, self._judge), lookup=Lookup.BYPASS)
         return await self._in_session(ask, ask.session, now)
+
+    async def preview(self, ask: Ask, judge: Judge) -> Decision:
+        """
+        What would be decided for `ask` now, were it asked without an `x-sidecar-pin`. Nothing is written, and a pin
+        that is looked at is not used. `judge` is asked in place of the router's own, whose verdicts are counted.
+
+        Raises as `route`.
+        """
+        if not self._applies(ask.requested):
+            return Decision((own_model(self._catalog, ask.requested),), None, Reason.NOT_APPLIED)
+        held = None if ask.session is None else await self._pins.peek(ask.session)
+        if held is not None and self._is_offered(held.pin.model):
+            return self._from_pin(held)
+        fresh = await self._fresh(ask, judge)
+        if held is not None:
+            return evolve(fresh, lookup=Lookup.MODEL_GONE, reason=Reason.MODEL_GONE)
+        return fresh if ask.session is None else evolve(fresh, lookup=await self._missed(ask.session))
+
+    async def repin(
+        self,
+        session: SessionKey,
+        decision: Decision,
+        candidates: tuple[str, ...],
+        now: float,
+        why: MoveReason = MoveReason.TERMINAL_ERROR,
+    ) -> bool:
+        """
+        Moves a session to `candidates` after its decided model failed; not if somebody else moved it meanwhile, and
+        not if it has no pin. Whether it moved. `now`: Unix time.
+        """
+        if decision.pin_now is None:
+            return False
+        pin = evolve(decision.pin_now, candidates=candidates, reason=Reason.FAILOVER, decided_at_s=now, mixed=True)
+        return (await self._move(session, pin, why, decision.pin_now)).pin == pin
+
+    async def mix(self, session: SessionKey, decision: Decision) -> None:
+        """Notes that another provider than the decided one answered once; the pin stays what it is."""
+        if decision.pin_now is not None and not decision.pin_now.mixed:
+            await self._pins.move(session, evolve(decision.pin_now, mixed=True), decision.pin_now)
+
+    async def note_failover(self, session: SessionKey, failover: Failover) -> None:
+        """Notes, beside the session's pin if it has one, that another model answered in place of its own."""
+        await self._pins.note(session, failover)
 
     async def _in_session(self, ask: Ask, session: SessionKey, now: float) -> Decision:
         held = await self._pins.get(session)
@@ -108,24 +168,23 @@ class Router:
             return await self._refresh(ask, session, held, now)
         if held is None:
             return await self._first_turn(ask, session, None, now)
-        if not self._is_offered(held.pin.candidates[0]):
+        if not self._is_offered(held.pin.model):
             return await self._first_turn(ask, session, held.pin, now)
         return self._from_pin(held)
 
-    async def repin(self, session: SessionKey, decision: Decision, candidates: tuple[str, ...], now: float) -> bool:
-        """
-        Moves a session to `candidates` after its decided model failed; not if somebody else moved it meanwhile, and
-        not if it has no pin. Whether it moved.
-        """
-        if decision.pin_now is None:
-            return False
-        moved = Pin(candidates, decision.route, Reason.FAILOVER, now, mixed=True)
-        return (await self._pins.move(session, moved, decision.pin_now)).pin == moved
+    async def _missed(self, session: SessionKey) -> Lookup:
+        return Lookup.EXPIRED if await self._pins.expired(session) else Lookup.MISS
 
-    async def mix(self, session: SessionKey, decision: Decision) -> None:
-        """Notes that another provider than the decided one answered once; the pin stays what it is."""
-        if decision.pin_now is not None and not decision.pin_now.mixed:
-            await self._pins.move(session, evolve(decision.pin_now, mixed=True), decision.pin_now)
+    async def _move(self, session: SessionKey, pin: Pin, why: MoveReason, instead_of: Pin | None = None) -> Held:
+        moved = await self._pins.move(session, pin, instead_of)
+        tell(self._watch, moved, pin, why)
+        return moved.held
+
+    async def _claim(self, session: SessionKey, pin: Pin) -> Held:
+        held = await self._pins.claim(session, pin)
+        if held.pin == pin:
+            self._watch.pin_created(pin)
+        return held
 
     def _applies(self, requested: str | None) -> bool:
         """A request that names no model has made no choice that could win over ours."""
@@ -133,11 +192,11 @@ class Router:
             return True
         return requested in self._apply_to or self._catalog.resolve(requested) in self._apply_to
 
-    async def _fresh(self, ask: Ask) -> Decision:
+    async def _fresh(self, ask: Ask, judge: Judge) -> Decision:
         routes = ask.preferences() or self._routes
         if not routes:
             return decide(routes, self._catalog, ask.requested, None)
-        verdict = await self._judge(intent_of(ask.conversation()), routes)
+        verdict = await judge(intent_of(ask.conversation()), routes)
         return decide(routes, self._catalog, ask.requested, verdict)
 
     async def _first_turn(self, ask: Ask, session: SessionKey, gone: Pin | None, now: float) -> Decision:
@@ -146,32 +205,36 @@ class Router:
         if led is not None:
             return led
         held = await self._pins.get(session)
-        if held is not None and self._is_offered(held.pin.candidates[0]):
+        if held is not None and self._is_offered(held.pin.model):
             return self._from_pin(held)
         # Without a pin the first one failed, or was not to be pinned: what holds for it need not hold for us.
         return await self._route_and_pin(ask, session, gone, now)
 
     async def _route_and_pin(self, ask: Ask, session: SessionKey, gone: Pin | None, now: float) -> Decision:
         """`gone`: the pin the session has, when its model is no longer configured."""
-        fresh = await self._fresh(ask)
-        if gone is None:
-            fresh = evolve(fresh, lookup=Lookup.MISS)
-        else:
-            fresh = evolve(fresh, lookup=Lookup.MODEL_GONE, reason=Reason.MODEL_GONE)
+        lookup = await self._missed(session) if gone is None else Lookup.MODEL_GONE
+        fresh = evolve(await self._fresh(ask, self._judge), lookup=lookup)
+        if gone is not None:
+            fresh = evolve(fresh, reason=Reason.MODEL_GONE)
         if not self._is_to_be_pinned(fresh):
             return fresh
-        mine = evolve(fresh.pin(now), mixed=gone is not None)
-        held = await (self._pins.claim(session, mine) if gone is None else self._pins.move(session, mine, gone))
+        mine = fresh.pin(now, session.source)
+        if gone is None:
+            held = await self._claim(session, mine)
+        else:
+            mine = evolve(mine, mixed=True)
+            held = await self._move(session, mine, MoveReason.MODEL_GONE, gone)
         return fresh.held(held) if held.pin == mine else self._from_pin(held)
 
     async def _refresh(self, ask: Ask, session: SessionKey, held: Held | None, now: float) -> Decision:
-        fresh = evolve(await self._fresh(ask), lookup=Lookup.REFRESH)
-        if held is not None and fresh.failed and self._is_offered(held.pin.candidates[0]):
+        fresh = evolve(await self._fresh(ask, self._judge), lookup=Lookup.REFRESH)
+        if held is not None and fresh.failed and self._is_offered(held.pin.model):
             # Nobody could judge: the model the session has is a better answer than a change for no reason.
             return evolve(self._from_pin(held), reason=fresh.reason, lookup=Lookup.REFRESH, verdict=fresh.verdict)
         if self._is_to_be_pinned(fresh):
-            mixed = held is not None and (held.pin.mixed or held.pin.candidates[0] != fresh.model)
-            return fresh.held(await self._pins.move(session, evolve(fresh.pin(now), mixed=mixed)))
+            mixed = held is not None and (held.pin.mixed or held.pin.model != fresh.model)
+            pin = evolve(fresh.pin(now, session.source), mixed=mixed)
+            return fresh.held(await self._move(session, pin, MoveReason.REFRESH))
         await self._pins.delete(session)
         return fresh
 

@@ -38,6 +38,22 @@ class SessionKey:
         """Lengths before contents, so that no content can imitate a boundary."""
         return f"{len(self.tenant)}:{self.tenant}{len(self.lane)}:{self.lane}{self.session_id}"
 
+    @classmethod
+    def decoded(cls, encoded: str, source: str = "") -> "SessionKey":
+        """The key that `encoded` is of; who named it is not in there. Raises ValueError when it is of none."""
+        tenant, rest = _cut(encoded)
+        lane, session_id = _cut(rest)
+        return cls(session_id, tenant, lane, source)
+
+
+def _cut(text: str) -> tuple[str, str]:
+    """`3:abcdef` -> `abc`, `def`."""
+    digits, colon, rest = text.partition(":")
+    length = int(digits) if digits.isascii() and digits.isdecimal() else -1
+    if not colon or not 0 <= length <= len(rest):
+        raise ValueError("not the encoded key of a session")
+    return rest[:length], rest[length:]
+
 
 def session_of(headers: Mapping[str, str], sources: Sequence[str] = CLIENT_SOURCES) -> SessionKey | None:
     """
@@ -65,6 +81,9 @@ def checked(session_id: str, source: str) -> str:
     if not is_session_id(session_id):
         raise InvalidSessionId(
             f"{source} must be 1 to {LONGEST_ID} visible ASCII characters, got {len(session_id)} characters"
-            + ("" if session_id.isascii() and session_id.isprintable() and " " not in session_id else " of other kinds")
+            + (
+                "" if session_id.isascii() and session_id.isprintable() and " " not in session_id else " of other kinds"
+            ),
+            param=source,
         )
     return session_id

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from attrs import frozen
+from attrs import field, frozen
 
 
 class Failure(StrEnum):
@@ -23,6 +23,8 @@ class Verdict:
     scores: tuple[tuple[str, float], ...] = ()
     """(route name, score), best first, where the classifier has scores to show."""
     failure: Failure | None = None
+    seconds: float = field(default=0.0, eq=False)
+    """How long it took."""
 
 
 NO_MATCH = Verdict()

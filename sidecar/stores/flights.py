@@ -18,9 +18,15 @@ class Flights(Generic[T]):
 
     def __init__(self) -> None:
         self._under_way: dict[SessionKey, asyncio.Task[T]] = {}
+        self._waiting = 0
 
     def __len__(self) -> int:
         return len(self._under_way)
+
+    @property
+    def waiting(self) -> int:
+        """How many callers wait for another's work."""
+        return self._waiting
 
     async def lead_or_wait(self, key: SessionKey, work: Callable[[], Awaitable[T]]) -> T | None:
         """
@@ -30,10 +36,17 @@ class Flights(Generic[T]):
         """
         flight = self._under_way.get(key)
         if flight is not None:
-            await asyncio.wait([flight])
+            await self._wait(flight)
             return None
         flight = self._start(key, work)
         return await asyncio.shield(flight)
+
+    async def _wait(self, flight: asyncio.Task[T]) -> None:
+        self._waiting += 1
+        try:
+            await asyncio.wait([flight])
+        finally:
+            self._waiting -= 1
 
     def _start(self, key: SessionKey, work: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
         async def fly() -> T:

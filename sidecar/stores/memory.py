@@ -1,39 +1,79 @@
 """
 The default store: one pin table in this process, gone when it stops.
 
-Every method runs from start to end without giving the event loop a chance to run anything else: that is what makes
-`claim` and `move` atomic.
+Every method but `scan` runs from start to end without giving the event loop a chance to run anything else: that is what
+makes `claim` and `move` atomic.
 """
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
 
-from sidecar.routing.decision import Held, Pin
+from sidecar.routing.decision import Failover, Held, Moved, Pin
 from sidecar.routing.pins import PinTable
 from sidecar.routing.session import SessionKey
+from sidecar.stores import uncounted
+
+SCANNED_AT_ONCE = 200
+"""Pins, before the event loop may run something else: half a millisecond's worth."""
 
 
 class MemoryStore:
-    """`clock`: seconds, never backwards (`time.monotonic`)."""
+    """
+    `clock`: seconds, never backwards (`time.monotonic`). `counter` gives, for the name of an operation (`get`,
+    `claim`, `move`, `delete`, `scan`), what to call at each of them.
+    """
 
-    def __init__(self, table: PinTable, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        table: PinTable,
+        clock: Callable[[], float],
+        counter: Callable[[str], Callable[[], None]] = uncounted,
+    ) -> None:
         self._table = table
         self._clock = clock
+        self._count_get = counter("get")
+        self._count_claim = counter("claim")
+        self._count_move = counter("move")
+        self._count_delete = counter("delete")
+        self._count_scan = counter("scan")
 
     async def get(self, key: SessionKey) -> Held | None:
+        self._count_get()
         return self._table.get(key.encoded, self._clock())
 
+    async def peek(self, key: SessionKey) -> Held | None:
+        return self._table.peek(key.encoded, self._clock())
+
+    async def expired(self, key: SessionKey) -> bool:
+        return self._table.expired(key.encoded, self._clock())
+
     async def claim(self, key: SessionKey, pin: Pin) -> Held:
+        self._count_claim()
         return self._table.claim(key.encoded, pin, self._clock())
 
-    async def move(self, key: SessionKey, pin: Pin, instead_of: Pin | None = None) -> Held:
-        return self._table.move(key.encoded, pin, self._clock(), instead_of)
+    async def move(self, key: SessionKey, pin: Pin, instead_of: Pin | None = None, *, used: bool = True) -> Moved:
+        self._count_move()
+        return self._table.move(key.encoded, pin, self._clock(), instead_of, used=used)
+
+    async def restore(self, key: SessionKey, held: Held, *, overwrite: bool = False) -> Moved | None:
+        self._count_claim()
+        return self._table.restore(key.encoded, held, self._clock(), overwrite=overwrite)
+
+    async def note(self, key: SessionKey, failover: Failover) -> None:
+        self._table.note(key.encoded, failover, self._clock())
 
     async def delete(self, key: SessionKey) -> bool:
-        return self._table.delete(key.encoded)
+        self._count_delete()
+        return self._table.delete(key.encoded, self._clock())
 
-    async def scan(self) -> AsyncIterator[tuple[str, Held]]:
-        for item in list(self._table.items(self._clock())):
-            yield item
+    async def scan(self) -> AsyncIterator[tuple[SessionKey, Held]]:
+        self._count_scan()
+        for at, key in enumerate(self._table.keys()):
+            if at and not at % SCANNED_AT_ONCE:
+                await asyncio.sleep(0)
+            held = self._table.peek(key, self._clock())
+            if held is not None:
+                yield SessionKey.decoded(key, held.pin.source), held
 
     async def count(self) -> int:
         return self.count_now()
@@ -42,3 +82,7 @@ class MemoryStore:
         """`count` for whoever cannot wait, such as a gauge."""
         self._table.sweep(self._clock())
         return len(self._table)
+
+    def counts_now(self) -> Mapping[str, int]:
+        """Model -> how many live pins name it first, now and for as long as nothing changes."""
+        return self._table.counts(self._clock())

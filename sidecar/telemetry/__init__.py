@@ -1,1 +1,11 @@
-"""What operators see: metrics and the log. Never a prompt, a key or a session id."""
+"""
+What operators see. Never a prompt or a key, and a session only by a hash of its id.
+
+    door ──Record, once per request──┬─▶ meter ──▶ metrics      the one list, counted in `tally`, shown by `exposition`
+                                     ├─▶ recent                 the console's last quarter of an hour
+                                     ├─▶ access ─▶ writer       a line each, JSON or as Envoy writes it
+                                     └─▶ tracer ─▶ spans, otlp  OpenTelemetry, with its extra
+
+`trace` says which trace a request belongs to, `pseudonym` what its session is called, `lag` how late the event loop is,
+and `log` is what the program itself has to say.
+"""

@@ -34,6 +34,14 @@ class Client:
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
 
+    def connections(self) -> dict[tuple[str, ...], float]:
+        """How many connections are open, by what they do now: `active` or `idle`."""
+        connector = self._session.connector
+        if connector is None:  # closed
+            return {}
+        idle = sum(map(len, connector._conns.values()))  # noqa: SLF001 - aiohttp tells nobody
+        return {("active",): len(connector._acquired), ("idle",): idle}  # noqa: SLF001
+
     async def send(self, call: Call) -> Reply:
         """
         The provider's answer as soon as its head is there, whatever its status. Raises UpstreamError when it cannot

@@ -23,11 +23,11 @@ from yarl import URL
 from sidecar.config.catalog import Catalog
 from sidecar.errors import ModelNotFound, RequestError, UpstreamError, UpstreamTimeout
 from sidecar.upstream.client import Client, cause_of
-from sidecar.upstream.failover import Policy, Rank, Stop, Trip, next_step, pin_after
+from sidecar.upstream.failover import Policy, Rank, Stop, Trip, Try, next_step, pin_after
 from sidecar.upstream.headers import to_provider
-from sidecar.upstream.health import Event, Fault, Health, Ticket
+from sidecar.upstream.health import Event, Fault, Health, LastError, Ticket
 from sidecar.upstream.limits import Overloaded
-from sidecar.upstream.order import Answered, Exhausted, Order, Refusal
+from sidecar.upstream.order import ABANDONED, ANSWERED, Answered, Attempted, Exhausted, Order, Refusal
 from sidecar.upstream.places import Places
 from sidecar.upstream.refusal import Cause, Failure, broken, judge
 from sidecar.upstream.reply import Call, Reply
@@ -86,7 +86,7 @@ class Dispatcher:
                 return
             if step.wait_s:  # without a wait nobody comes between the ranking and the probe it gives
                 await asyncio.sleep(step.wait_s)
-            async with self._attempt(order, step.rank, step.budget_s, not refusals) as outcome:
+            async with self._attempt(order, step, is_first=not refusals) as outcome:
                 if isinstance(outcome, Refusal):
                     refusals.append(outcome)
                     trip = trip.failed(step.rank, outcome.failure, self.clock(), self.chance())
@@ -122,34 +122,59 @@ class Dispatcher:
 
     @asynccontextmanager
     async def _attempt(
-        self,
-        order: Order,
-        rank: Rank,
-        budget_s: float,
-        is_first: bool,  # noqa: FBT001 - private
+        self, order: Order, step: Try, *, is_first: bool
     ) -> AsyncIterator[tuple[Reply, bytes | None, Target] | Refusal]:
-        model = order.candidates[rank]
-        began = self.clock()
+        """One attempt, written down as it goes."""
+        model = order.candidates[step.rank]
+        span_id, traceparent = order.span()
+        made = Attempted(self._entry(model), model, self.clock(), span_id)
+        order.attempts.append(made)
         try:
-            target = self._target(model, order.format)
+            async with self._made(order, step, made.began_at, traceparent, is_first=is_first) as outcome:
+                self._note(made, outcome, self.clock() - made.began_at)
+                made.waited_s += step.wait_s
+                yield outcome
+        finally:
+            made.seconds = self.clock() - made.began_at
+            if made.outcome == ABANDONED and order.attempts[-1:] == [made]:
+                self._note(made, None, made.seconds)
+
+    def _note(
+        self, made: Attempted, outcome: tuple[Reply, bytes | None, Target] | Refusal | None, seconds: float
+    ) -> None:
+        made.waited_s = seconds
+        if isinstance(outcome, Refusal):
+            made.outcome, made.status = outcome.failure.cause.value, outcome.failure.status
+        elif outcome is not None:
+            reply, first, _ = outcome
+            made.outcome, made.status = ANSWERED, reply.status
+            made.first_byte_s = seconds if first else None
+        self.watch.attempted(made.provider, made.outcome, seconds)
+
+    @asynccontextmanager
+    async def _made(
+        self, order: Order, step: Try, began: float, traceparent: str | None, *, is_first: bool
+    ) -> AsyncIterator[tuple[Reply, bytes | None, Target] | Refusal]:
+        try:
+            target = self._target(order.candidates[step.rank], order.format)
             body = order.body_for(target)
-            leave = await self.places.take(target.provider, budget_s)
+            leave = await self.places.take(target.provider, step.budget_s)
         except (ProviderKeyMissing, ProviderUnknown) as exc:
-            yield self._refused(Refusal(broken(Cause.KEY_MISSING), exc), self._entry(model), began)
+            yield Refusal(broken(Cause.KEY_MISSING), exc)
             return
         except Overloaded as exc:
-            yield self._refused(Refusal(broken(Cause.OVERFLOW), exc), self._entry(model), began)
+            yield Refusal(broken(Cause.OVERFLOW), exc)
             return
         except RequestError as exc:
-            if is_first and rank == 0:
+            if is_first and step.rank == 0:
+                order.attempts.pop()  # nobody was asked: it is the client's own mistake
                 raise
-            yield self._refused(Refusal(broken(Cause.NOT_PORTABLE), exc), self._entry(model), began)
+            yield Refusal(broken(Cause.NOT_PORTABLE), exc)
             return
         attempt = _Attempt(target, self.health.begin(target.provider, began), leave)
         try:
-            call = self._call(order, target, body, budget_s - (self.clock() - began))
+            call = self._call(order, target, body, traceparent, step.budget_s - (self.clock() - began))
             async with self._sent(call, attempt, order.hold_s) as outcome:
-                self.watch.attempted(target.provider, _word(outcome), self.clock() - began)
                 yield outcome
         finally:
             self.health.abandoned(attempt.ticket)  # does nothing for one that has reported
@@ -161,17 +186,21 @@ class Dispatcher:
             raise ModelNotFound(f"{model} is not configured")
         return target_of(provider, model, form)
 
-    def _refused(self, refusal: Refusal, provider: str, began: float) -> Refusal:
-        self.watch.attempted(provider, _word(refusal), self.clock() - began)
-        return refusal
-
-    def _call(self, order: Order, target: Target, body: bytes | AsyncIterator[bytes] | None, budget_s: float) -> Call:
+    def _call(
+        self,
+        order: Order,
+        target: Target,
+        body: bytes | AsyncIterator[bytes] | None,
+        traceparent: str | None,
+        budget_s: float,
+    ) -> Call:
         headers: CIMultiDict[str] = to_provider(
             order.headers,
             target,
             request_id=order.request_id,
-            traceparent=order.traceparent,
-            rewritten=order.rewritten,
+            traceparent=traceparent,
+            rewritten=isinstance(body, bytes) and body != order.received,
+            decoded=order.decoded,
         )
         if order.content_length is not None:
             headers["Content-Length"] = str(order.content_length)
@@ -231,6 +260,8 @@ class Dispatcher:
 
     def _report(self, failure: Failure, attempt: _Attempt) -> None:
         now = self.clock()
+        if failure.cause is not Cause.REFUSED:  # that one is the client's own mistake
+            self.health.erred(attempt.ticket, LastError(self.wall(), failure.cause.value, failure.status))
         # Behind a client's own key, a limit is that client's: it says nothing of the provider.
         own_limit = attempt.target.passthrough_auth and failure.fault is Fault.RATE_LIMIT
         if failure.fault is not None and not own_limit:
@@ -264,7 +295,3 @@ async def _first(reply: Reply, call: Call, hold_s: float | None) -> bytes | None
             reply.expect_first_within(limit_s - hold_s)
             return None
         raise UpstreamTimeout(f"{call.provider} sent nothing for {limit_s:g} s") from exc
-
-
-def _word(outcome: tuple[Reply, bytes | None, Target] | Refusal) -> str:
-    return outcome.failure.cause.value if isinstance(outcome, Refusal) else "answered"

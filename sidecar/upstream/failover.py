@@ -81,6 +81,11 @@ class Trip:
     """Whether the body is at hand to be sent again; a streamed upload is not."""
     made: tuple[Made, ...] = ()
 
+    @property
+    def hopeless(self) -> frozenset[Rank]:
+        """The candidates that will never answer."""
+        return frozenset(made.rank for made in self.made if made.failure.severity is Severity.TERMINAL)
+
     def failed(self, rank: Rank, failure: Failure, now: float, jitter: float) -> "Trip":
         """The trip after an attempt that failed. `jitter` is a random number from 0 to 1."""
         earlier = sum(made.rank == rank for made in self.made)
@@ -148,7 +153,7 @@ def pin_after(trip: Trip, answered: Rank | None, ejected: Collection[Rank] = ())
     The pin moves when its own model, rank 0, will never answer, or was ejected and another answered in its place. A
     model that will never answer leaves the list; an ejected one stays in it, as a later choice.
     """
-    never = {made.rank for made in trip.made if made.failure.severity is Severity.TERMINAL}
+    never = trip.hopeless
     if 0 in never or (0 in ejected and answered not in {0, None}):
         left = [rank for rank in sorted(trip.order) if rank not in never]
         return tuple(sorted(left, key=lambda rank: rank != answered)) or None

@@ -37,8 +37,9 @@ _CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
 _COOKIES = frozenset({"cookie", "cookie2"})
 _ACCOUNT = frozenset({"openai-organization", "openai-project", "chatgpt-account-id"})
 """Whose key it is. Beside another key they make a provider refuse it, so they cross only with the client's own."""
-_OF_THE_BYTES = frozenset({"content-encoding", "content-md5", "digest", "content-digest", "repr-digest"})
-"""Untrue of a body that is not the one that came."""
+_DIGESTS = frozenset({"content-md5", "digest", "content-digest", "repr-digest"})
+"""Untrue of a body that is not, byte for byte, the one that came: RFC 9530, and RFC 2616, 14.15, before it."""
+_OF_THE_BYTES = _DIGESTS | {"content-encoding"}
 
 _NOT_SENT = _HOP_BY_HOP | _FRAMING | _OURS | _COOKIES | frozenset(_CREDENTIALS)
 _NOT_CONFIGURED = _HOP_BY_HOP | {"content-length", "expect"}
@@ -68,13 +69,19 @@ _BREAK = re.compile(r"[\r\n\0]")
 
 
 def to_provider(
-    client: Headers, target: Target, *, request_id: str, traceparent: str | None = None, rewritten: bool = False
+    client: Headers,
+    target: Target,
+    *,
+    request_id: str,
+    traceparent: str | None = None,
+    rewritten: bool = False,
+    decoded: bool = False,
 ) -> CIMultiDict[str]:
     """
     The headers of the request to the provider. Without `traceparent` the client's own crosses.
 
-    `rewritten`: the body is not, byte for byte, what the client sent. A content encoding then ends here, so what is
-    sent must be plain. To be sent with aiohttp's own default headers turned off.
+    `rewritten`: the body is not, byte for byte, what the client sent, and its digests end here. `decoded`: nor is it
+    encoded as the client said; what is sent must be plain. To be sent with aiohttp's own default headers turned off.
     """
     added = _added(client, target, request_id, traceparent)
     configured = _configured(target)
@@ -82,7 +89,7 @@ def to_provider(
         theirs = {name.lower() for name in target.headers}
         added = [header for header in added if header[0].lower() not in theirs] + configured
     stays = {*_NOT_SENT, *_connection(client), *(name.lower() for name, _ in added)}
-    stays |= _OF_THE_BYTES if rewritten or target.translated else frozenset()
+    stays |= _OF_THE_BYTES if decoded or target.translated else _DIGESTS if rewritten else frozenset()
     stays |= frozenset() if target.passthrough_auth else _ACCOUNT
     foreign = (_OUR_PREFIX, *(_FAMILY[target.interface] if target.translated else ()))
     sent = CIMultiDict(_sound(_crossing(client, stays, foreign) + added))

@@ -62,19 +62,30 @@ class Ticket:
 
 
 @frozen
+class LastError:
+    """What a provider answered instead of an answer, or that it did not answer, and when. For people only."""
+
+    at_unix_s: float
+    cause: str
+    """`refusal.Cause`."""
+    status: int | None = None
+
+
+@frozen
 class Condition:
-    """How a provider is, for `/clusters`."""
+    """How a provider is, for `/clusters`. The defaults are those of one that was never asked."""
 
     provider: str
-    ejected: bool
-    probing: bool
-    ejected_for_s: float
+    ejected: bool = False
+    probing: bool = False
+    ejected_for_s: float = 0.0
     """How long it will still be left alone."""
-    consecutive_5xx: int
-    consecutive_gateway_failure: int
-    ejections: int
-    successes: int
-    failures: int
+    consecutive_5xx: int = 0
+    consecutive_gateway_failure: int = 0
+    ejections: int = 0
+    successes: int = 0
+    failures: int = 0
+    last_error: LastError | None = None
 
 
 @define
@@ -89,6 +100,7 @@ class _State:
     healthy_since: float = 0.0
     successes: int = 0
     failures: int = 0
+    last_error: LastError | None = None
 
 
 class Health:
@@ -157,6 +169,10 @@ class Health:
         if ticket.probe and ticket.generation == state.generation:
             state.probing = False
 
+    def erred(self, ticket: Ticket, error: LastError) -> None:
+        """Keeps what went wrong, whether or not it says anything of the provider's health: a refused key does not."""
+        self._states[ticket.provider].last_error = error
+
     def snapshot(self, now: float) -> tuple[Condition, ...]:
         """Every provider that was ever asked, by name."""
         return tuple(_condition(name, state, now) for name, state in sorted(self._states.items()))
@@ -197,4 +213,5 @@ def _condition(provider: str, state: _State, now: float) -> Condition:
         ejections=state.ejections,
         successes=state.successes,
         failures=state.failures,
+        last_error=state.last_error,
     )

@@ -4,7 +4,7 @@ What a client wants sent, and what comes of it: the two ends of `dispatch`.
 
 from collections.abc import AsyncIterator, Callable
 
-from attrs import frozen
+from attrs import define, field, frozen
 from multidict import CIMultiDictProxy
 
 from sidecar.errors import SidecarError
@@ -14,6 +14,31 @@ from sidecar.upstream.refusal import Failure
 from sidecar.upstream.reply import Reply
 from sidecar.upstream.target import Target
 from sidecar.wire.formats import Format
+
+ANSWERED = "answered"
+ABANDONED = "abandoned"
+
+
+@define
+class Attempted:
+    """One attempt, written down while it is made. Times are of the dispatcher's clock, in seconds."""
+
+    provider: str
+    model: str
+    began_at: float
+    span_id: str = ""
+    outcome: str = ABANDONED
+    """`answered`, the cause of its failure, or `abandoned` while neither is known: the client may not wait for it."""
+    waited_s: float = 0.0
+    """Until the outcome was known, with the wait before it began."""
+    first_byte_s: float | None = None
+    status: int | None = None
+    seconds: float = 0.0
+    """Until the end of its answer, or its failure."""
+
+
+def _no_span() -> tuple[str, str | None]:
+    return "", None
 
 
 @frozen
@@ -31,15 +56,20 @@ class Order:
     body_for: Callable[[Target], bytes | AsyncIterator[bytes] | None]
     """The body for one candidate. Raises RequestError when it cannot be said in that provider's interface."""
     request_id: str
-    traceparent: str | None = None
-    rewritten: bool = False
-    """Whether the body is not, byte for byte, the client's: it was decompressed."""
+    span: Callable[[], tuple[str, str | None]] = _no_span
+    """Asked for each attempt: the id of its span, and the `traceparent` to send. Without one the client's own goes on."""
+    received: bytes | None = None
+    """The client's body, where it was read: digests of it are true of the same bytes only."""
+    decoded: bool = False
+    """Whether `received` was decompressed."""
     replayable: bool = True
     """Whether `body_for` may be called more than once; a streamed upload is gone once it was sent."""
     content_length: int | None = None
     """Of a streamed upload, when the client told it."""
     hold_s: float | None = None
     """After the head of an answer, its first bytes are waited for no longer than this. None: as long as any."""
+    attempts: list[Attempted] = field(factory=list)
+    """What the dispatcher writes down of each attempt. Nothing is decided by it."""
 
 
 @frozen

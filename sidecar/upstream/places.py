@@ -36,6 +36,11 @@ class Places:
                 raise Overloaded(f"{provider} had no place for another request within {wait_s:g} s") from exc
         return lambda: self._leave(slot, gate)
 
+    def load(self, provider: str) -> tuple[int, int]:
+        """How many of a provider's requests are under way, and how many wait for a place."""
+        gate = self._gates.get(provider)
+        return (0, 0) if gate is None else (gate.running, gate.pending)
+
     async def _turn_of(self, slot: Slot, gate: Gate) -> None:
         woken = self._waiting[slot] = asyncio.get_running_loop().create_future()
         try:

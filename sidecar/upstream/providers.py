@@ -46,6 +46,13 @@ class Row:
     auth: Auth = Auth.BEARER
     deployments: bool = False
     """Azure: the model is a deployment, and older versions of the interface have it in the path."""
+    asks_usage: bool = False
+    """Whether a stream of chat completions tells its cost only when asked, and the provider documents that it takes the
+    question: `stream_options.include_usage`. False where it tells unasked, for then the client is used to hear it, and
+    where nothing is known: a stream whose cost nobody knows is better than one that is refused with a 422."""
+    refuses_usage: bool = False
+    """Whether the question is known to be refused. A translated stream asks everywhere else: its client is always told
+    its cost, and has no words to ask for it."""
 
 
 _CHAT_AND_RESPONSES = (Format.CHAT, Format.RESPONSES)
@@ -53,35 +60,38 @@ _CHAT_AND_RESPONSES = (Format.CHAT, Format.RESPONSES)
 TABLE: Mapping[str, Row] = MappingProxyType(
     {
         # https://platform.openai.com/docs/api-reference/introduction
-        "openai": Row("https://api.openai.com", speaks=_CHAT_AND_RESPONSES),
+        "openai": Row("https://api.openai.com", speaks=_CHAT_AND_RESPONSES, asks_usage=True),
         # https://docs.anthropic.com/en/api/overview. Its OpenAI compatibility layer is for tests, says
         # https://docs.anthropic.com/en/api/openai-sdk, and is not used.
         "anthropic": Row("https://api.anthropic.com", speaks=(Format.MESSAGES,), auth=Auth.X_API_KEY),
         # https://learn.microsoft.com/azure/foundry/openai/api-version-lifecycle: since August 2025 /openai/v1 takes
         # the deployment in the body and needs no api-version.
-        "azure_openai": Row(None, "/openai/v1", speaks=_CHAT_AND_RESPONSES, auth=Auth.API_KEY, deployments=True),
-        # https://ai.google.dev/gemini-api/docs/openai
+        "azure_openai": Row(
+            None, "/openai/v1", speaks=_CHAT_AND_RESPONSES, auth=Auth.API_KEY, deployments=True, asks_usage=True
+        ),
+        # https://ai.google.dev/gemini-api/docs/openai; tells usage unasked
         "gemini": Row("https://generativelanguage.googleapis.com", "/v1beta/openai"),
-        # https://docs.mistral.ai/api
-        "mistral": Row("https://api.mistral.ai"),
+        # https://docs.mistral.ai/api; tells usage unasked, and refuses the question with 422:
+        # https://github.com/openai/openai-agents-python/issues/442, https://github.com/TabbyML/tabby/pull/4082
+        "mistral": Row("https://api.mistral.ai", refuses_usage=True),
         # https://console.groq.com/docs/openai; its Responses API is a beta
-        "groq": Row("https://api.groq.com", "/openai/v1"),
-        # https://api-docs.deepseek.com
-        "deepseek": Row("https://api.deepseek.com"),
+        "groq": Row("https://api.groq.com", "/openai/v1", asks_usage=True),
+        # https://api-docs.deepseek.com/api/create-chat-completion
+        "deepseek": Row("https://api.deepseek.com", asks_usage=True),
         # https://docs.x.ai/docs/api-reference
         "xai": Row("https://api.x.ai", speaks=_CHAT_AND_RESPONSES),
-        # https://docs.together.ai/docs/openai-api-compatibility
+        # https://docs.together.ai/docs/openai-api-compatibility; tells usage unasked
         "together_ai": Row("https://api.together.xyz"),
         # https://openrouter.ai/docs/api-reference/overview; messages: https://openrouter.ai/docs/api/api-reference/anthropic-messages;
-        # its Responses API is a beta
+        # its Responses API is a beta; tells usage unasked
         "openrouter": Row("https://openrouter.ai", "/api/v1", speaks=(Format.CHAT, Format.MESSAGES)),
-        # https://platform.moonshot.ai/docs/api/chat
+        # https://platform.moonshot.ai/docs/api/chat; tells usage unasked, within the last choice
         "moonshotai": Row("https://api.moonshot.ai"),
         # https://docs.bigmodel.cn/cn/guide/develop/openai/introduction; outside China `base_url: https://api.z.ai`
         "zhipu": Row("https://open.bigmodel.cn", "/api/paas/v4"),
         # https://www.alibabacloud.com/help/en/model-studio/compatibility-of-openai-with-dashscope; a key belongs to
         # one region, so none is guessed
-        "qwen": Row(None, "/compatible-mode/v1"),
+        "qwen": Row(None, "/compatible-mode/v1", asks_usage=True),
         # https://vercel.com/docs/ai-gateway/sdks-and-apis
         "vercel": Row("https://ai-gateway.vercel.sh", speaks=(Format.CHAT, Format.MESSAGES, Format.RESPONSES)),
         # https://docs.digitalocean.com/products/gradient-ai-platform/how-to/use-serverless-inference
@@ -92,12 +102,12 @@ TABLE: Mapping[str, Row] = MappingProxyType(
         "chatgpt": Row("https://chatgpt.com", "/backend-api/codex", speaks=(Format.RESPONSES,)),
         # https://docs.ollama.com/api/openai-compatibility. Responses since 0.13.3 and messages since 0.14, both a part
         # of the whole: what we translate to chat completions works with every version.
-        "ollama": Row("http://localhost:11434"),
+        "ollama": Row("http://localhost:11434", asks_usage=True),
         # https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html. What its Responses API can do differs
         # by version and model.
-        "vllm": Row("http://localhost:8000"),
+        "vllm": Row("http://localhost:8000", asks_usage=True),
         # Models that Plano's users serve themselves, with vLLM: https://docs.planoai.dev
-        "plano": Row(None),
+        "plano": Row(None, asks_usage=True),
         # https://docs.edenai.co
         "edenai": Row(None),
     }
@@ -110,7 +120,11 @@ GENERIC: Mapping[str, Row] = MappingProxyType(
         "anthropic": Row(None, speaks=(Format.MESSAGES,), auth=Auth.X_API_KEY),
     }
 )
-"""What `provider_interface` says of a place we do not know: chat completions are all that `openai` promises."""
+"""
+What `provider_interface` says of a place we do not know: chat completions are all that `openai` promises. None is asked
+for usage: vLLM, Ollama, llama.cpp and LiteLLM take the question, Databricks and some models on Azure refuse the request
+for it. Who serves with one of the first says `provider_interface: vllm`.
+"""
 
 
 def row_of(provider: Provider) -> Row | None:

@@ -24,6 +24,10 @@ from sidecar.wire.formats import Format
 AZURE_API_VERSION = "2024-10-21"
 """The last dated version of Azure's interface that is no preview; asked for when the path names a deployment."""
 
+_AZURE_TAKES_USAGE = "2024-09"
+"""Versions before this refuse a stream that is asked for its usage. Their names are dates, or words that come later:
+https://github.com/Azure/azure-rest-api-specs/issues/29157"""
+
 _AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 _VISIBLE = re.compile(r"[!-~]*")
 _VERSION_AT_END = re.compile(r"/v\d[^/]*$")
@@ -82,6 +86,10 @@ class Target:
     passthrough_auth: bool = False
     api_version: str | None = None
     """Azure's dated interface: the version that goes into the query."""
+    asks_usage: bool = False
+    """Whether a stream of chat completions may be asked to end with its usage; see `Row`."""
+    refuses_usage: bool = False
+    """Whether not even a translated stream may be; see `Row`."""
     timeouts: Timeouts = field(factory=Timeouts)
 
     @property
@@ -130,6 +138,8 @@ def target_of(provider: Provider, model_id: str, client_format: Format | None) -
         headers=provider.headers,
         http_host=provider.http_host,
         passthrough_auth=provider.passthrough_auth,
+        asks_usage=row.asks_usage,
+        refuses_usage=row.refuses_usage,
         timeouts=provider.timeouts,
     )
     has_path = bool(urlsplit(provider.base_url or "").path)
@@ -164,13 +174,16 @@ def _deployed(target: Target, has_path: bool, api_version: str | None) -> Target
         return evolve(target, place=target.place._replace(path=path))
     if path.endswith("/deployments"):
         path += f"/{quote(target.upstream_model, safe='')}"
+    version = api_version or AZURE_API_VERSION
     return evolve(
         target,
         place=target.place._replace(path=path),
         # Its Responses API is not below a deployment, and differs from version to version.
         speaks=(Format.CHAT,),
         interface=Format.CHAT,
-        api_version=api_version or AZURE_API_VERSION,
+        api_version=version,
+        asks_usage=False,  # on one's own data the question is refused by every version
+        refuses_usage=version < _AZURE_TAKES_USAGE,
     )
 
 

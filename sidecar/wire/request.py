@@ -10,7 +10,7 @@ from typing import Annotated
 
 import msgspec
 from attrs import frozen
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct
 
 from sidecar.errors import InvalidJson, RequestError
 from sidecar.wire import chat, messages, responses
@@ -35,6 +35,9 @@ class Request:
     """Whether the answer is to come as a stream."""
     include_usage: bool = False
     """Chat completions: whether the stream is to end with its usage."""
+    usage_unasked: bool = False
+    """Chat completions: whether it is a stream whose usage was not asked for, and could be in the client's place. What
+    is malformed is left for the provider to judge."""
 
 
 ModelName = Annotated[str, Meta(max_length=256)]
@@ -49,7 +52,7 @@ class _Body(Struct):
 
 class _ChatBody(_Body, kw_only=True):
     messages: list[chat.Message]
-    stream_options: object = None
+    stream_options: object = UNSET
 
 
 class _MessagesBody(_Body, kw_only=True):
@@ -94,13 +97,16 @@ def parse(form: Format, body: bytes) -> Request:
 def _parse_chat(body: bytes) -> Request:
     asked = _chat_decoder.decode(body)
     _need_messages(asked.messages)
+    options = {} if asked.stream_options is UNSET else asked.stream_options
+    usage = options.get("include_usage", False) if isinstance(options, dict) else None
     return Request(
         Format.CHAT,
         asked.model,
         asked.routing_preferences,
         lambda: chat.conversation(asked.messages),
         asked.stream is True,
-        isinstance(asked.stream_options, dict) and asked.stream_options.get("include_usage") is True,
+        include_usage=usage is True,
+        usage_unasked=usage is False and asked.stream is True,
     )
 
 

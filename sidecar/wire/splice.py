@@ -1,5 +1,5 @@
 """
-A body with another model in it, every other byte as it came.
+A body with another model in it, and a stream's usage asked for, every other byte as it came.
 
 Decoding and encoding again would change number formatting, escapes and the order of keys, and costs fifty times as
 much. So the place of a key is found in the bytes. `"model"` may stand in them many times (a tool's schema often has
@@ -29,16 +29,29 @@ class _Member:
     end: int
 
 
-def with_model(body: bytes, model: str) -> bytes:
+def with_model(body: bytes, model: str, *, asks_usage: bool = False) -> bytes:
     """
     `body`, a valid JSON object in UTF-8, with `model` as the value of its top-level `"model"` (added when missing) and
     without its top-level `"routing_preferences"`, which is our own extension.
+
+    `asks_usage`: with `include_usage: true` in its top-level `"stream_options"` too, which must be an object or missing
+    (`Request.usage_unasked` tells).
     """
     body = _without(body, b'"routing_preferences"')
     value = msgspec.json.encode(model)
-    members = _members(body, b'"model"')
+    if asks_usage and not (given := _members(body, b'"stream_options"')):
+        # In one go with the model: another copy of a long body would take as long as finding the model.
+        value += b',"stream_options":{"include_usage":true}'
+    elif asks_usage and (options := body[given[-1].value_at : given[-1].end]).startswith(b"{"):
+        body = _with(body, "stream_options", _with(options, "include_usage", b"true"))
+    return _with(body, "model", value)
+
+
+def _with(body: bytes, key: str, value: bytes) -> bytes:
+    """The object `body` with `value` under `key`, a plain word."""
+    members = _members(body, b'"%b"' % key.encode())
     if not members:
-        return _added(body, value)
+        return _added(body, key, value)
     for member in reversed(members):  # a key given twice is replaced twice: who knows which one the provider reads
         body = body[: member.value_at] + value + body[member.end :]
     return body
@@ -54,14 +67,13 @@ def _without(body: bytes, key: bytes) -> bytes:
     return body
 
 
-def _added(body: bytes, value: bytes) -> bytes:
-    """Either there is no model, or its key is written with escapes: then it is written anew, plainly."""
+def _added(body: bytes, key: str, value: bytes) -> bytes:
+    """Either there is no such key, or it is written with escapes: then all is written anew, plainly."""
     whole = _decoder.decode(body)
-    if "model" in whole:
-        return msgspec.json.encode(whole | {"model": Raw(value)})
+    if key in whole:
+        return msgspec.json.encode(whole | {key: Raw(value)})
     opening = body.index(b"{") + 1
-    comma = b"," if whole else b""
-    return body[:opening] + b'"model":' + value + comma + body[opening:]
+    return b'%b"%b":%b%b%b' % (body[:opening], key.encode(), value, b"," if whole else b"", body[opening:])
 
 
 def _members(body: bytes, key: bytes) -> list[_Member]:

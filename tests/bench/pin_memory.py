@@ -4,7 +4,8 @@ Bytes per pin in the memory store.
     python tests/bench/pin_memory.py [PINS]
 
 Fills a table with PINS (default 100,000) sessions that are named as agents name them (UUIDs) and routed to one of ten
-routes, and prints what the process grew by for each: the resident set of a fresh process, and what Python allocated.
+routes, with the scores of three, and prints what the process grew by for each: the resident set of a fresh process, and
+what Python allocated.
 """
 
 import gc
@@ -24,9 +25,9 @@ def fill(count: int) -> PinTable:
     table = PinTable(ttl_s=600, capacity=count)
     for n in range(count):
         route, models = ROUTES[n % len(ROUTES)]
-        table.claim(
-            SessionKey(str(uuid.uuid4())).encoded, Pin(models, route, Reason.ROUTED, 1.7e9 + n), float(n) / count
-        )
+        scores = tuple((ROUTES[(n + k) % len(ROUTES)][0], 0.9 - 0.2 * k - n / 1e7) for k in range(3))
+        pin = Pin(models, route, Reason.ROUTED, 1.7e9 + n, source="session-id", confidence=scores[0][1], scores=scores)
+        table.claim(SessionKey(str(uuid.uuid4())).encoded, pin, float(n) / count)
     return table
 
 

@@ -53,7 +53,7 @@ async def hang():
 @TIMEOUTS
 @pytest.mark.parametrize("verdict", [GOOD, NO_MATCH, Verdict("maths", 1.0), Verdict("code", 0.0)])
 async def test_a_sound_verdict_passes_as_it_is(timeout_s, verdict):
-    assert await guarding(Scripted(verdict), timeout_s=timeout_s).classify(INTENT, ROUTES) is verdict
+    assert await guarding(Scripted(verdict), timeout_s=timeout_s).classify(INTENT, ROUTES) == verdict
 
 
 @TIMEOUTS
@@ -137,7 +137,7 @@ async def test_with_too_many_calls_left_behind_no_more_are_made():
     release.set()
     await emptied(guard)
     classifier.outcomes = [GOOD]
-    assert await guard.classify(INTENT, ROUTES) is GOOD
+    assert await guard.classify(INTENT, ROUTES) == GOOD
 
 
 def stubborn(release):
@@ -184,7 +184,7 @@ async def test_a_request_that_is_given_up_ends_its_call_and_counts_for_nothing(t
         await request
     await ended.wait()
     assert seen == []
-    assert await guard.classify(INTENT, ROUTES) is GOOD
+    assert await guard.classify(INTENT, ROUTES) == GOOD
 
 
 async def test_what_keeps_failing_is_not_asked_until_the_cool_down_is_over():
@@ -219,7 +219,7 @@ async def test_after_the_cool_down_one_request_tries_and_the_others_do_not_wait_
     await asyncio.sleep(0)
     assert [(await guard.classify(INTENT, ROUTES)).failure for _ in range(3)] == [Failure.OPEN] * 3
     answer.set()
-    assert await trial is GOOD
+    assert await trial == GOOD
     assert classifier.asked == 2
 
 
@@ -238,7 +238,7 @@ async def test_a_trial_whose_request_is_given_up_leaves_the_trial_to_the_next():
     trial.cancel()
     with pytest.raises(asyncio.CancelledError):
         await trial
-    assert await guard.classify(INTENT, ROUTES) is GOOD
+    assert await guard.classify(INTENT, ROUTES) == GOOD
 
 
 async def test_the_observer_is_told_every_verdict_and_its_seconds():

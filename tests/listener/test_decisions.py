@@ -68,7 +68,7 @@ async def test_200_parallel_first_requests_of_one_session_make_one_classificatio
     assert {(status, body["model"]) for status, body, _ in answers} == {(200, "anthropic/claude-sonnet")}
     assert [body["pinned"] for _, body, _ in answers].count(False) == 1
     assert len(endpoint.asked) == 1
-    assert (await sidecar.metrics())["sidecar_pins"] == 1
+    assert await sidecar.total("sidecar_pins") == 1
 
 
 async def test_of_200_parallel_sessions_each_is_classified_once_and_right(start, endpoint):
@@ -117,7 +117,7 @@ async def test_inline_preferences_with_a_mistake_are_refused_with_its_path_and_l
     sidecar = await start()
     status, body, _ = await sidecar.decide(chat(routing_preferences=inline), X_Session_Id="run-1")
     assert (status, body["error"]["code"], body["error"]["param"]) == (400, "invalid_request", param)
-    assert (await sidecar.metrics())["sidecar_pins"] == 0
+    assert await sidecar.total("sidecar_pins") == 0
 
 
 async def test_a_client_that_hangs_up_during_a_first_turn_still_leaves_its_session_a_pin(start, endpoint):
@@ -165,8 +165,8 @@ async def test_a_classifier_that_is_not_there_is_left_alone_after_a_while_and_co
     assert reasons == ["classifier_error"] * 3 + ["classifier_open"] * 2
     assert len(endpoint.asked) == 3
     metrics = await sidecar.metrics()
-    assert metrics['sidecar_classifier_verdicts_total{outcome="classifier_error"}'] == 3
-    assert metrics['sidecar_classifier_verdicts_total{outcome="classifier_open"}'] == 2
+    assert metrics['sidecar_classifier_verdicts_total{kind="llm",outcome="classifier_error"}'] == 3
+    assert metrics['sidecar_classifier_verdicts_total{kind="llm",outcome="classifier_open"}'] == 2
 
 
 async def test_the_trace_is_the_clients_own_when_it_sent_one(start):

@@ -1,5 +1,6 @@
 """What every request meets: bad input, wrong paths, odd HTTP. Never a 5xx, never a traceback, always an answer."""
 
+import asyncio
 import gzip
 import json
 import logging
@@ -8,7 +9,7 @@ import zlib
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from running import CONFIG, chat
+from running import CODE, CONFIG, chat
 
 ENDPOINTS = ("chat/completions", "messages", "responses")
 GOOD = json.dumps(chat()).encode()
@@ -43,7 +44,8 @@ async def test_a_bad_body_is_refused_in_the_clients_own_shape(start, form, body,
         assert (answer["error"]["type"], answer["error"]["code"]) == ("invalid_request_error", code)
     assert headers["x-sidecar-model"] == "-"
     metrics = await sidecar.metrics()
-    assert (metrics["sidecar_pins"], metrics[f'sidecar_errors_total{{code="{code}"}}']) == (0, 1)
+    assert metrics[f'sidecar_errors_total{{code="{code}"}}'] == 1
+    assert await sidecar.total("sidecar_pins") == 0
 
 
 @pytest.mark.parametrize("name", ["X-Session-Id", "X-Model-Affinity"])
@@ -211,15 +213,28 @@ async def test_arbitrary_bytes_and_json_never_make_a_5xx_or_a_traceback(start, c
     assert "Traceback" not in caplog.text
 
 
-async def test_the_log_has_the_trace_and_neither_prompt_nor_session_nor_key(start, caplog):
+async def logged(path, count):
+    """The lines of an access log, once there are so many."""
+    async with asyncio.timeout(10):
+        while len(lines := path.read_text().splitlines()) < count:  # noqa: ASYNC110 - a thread writes it
+            await asyncio.sleep(0.01)
+    return [json.loads(line) for line in lines]
+
+
+async def test_a_request_is_a_line_of_the_access_log_without_prompt_session_or_key(start, tmp_path, caplog):
     caplog.set_level(logging.DEBUG)
+    path = tmp_path / "access.log"
     text = CONFIG.replace("openai/gpt-4o}", "openai/gpt-4o, access_key: $KEY}")
-    sidecar = await start(text, {"KEY": "canary-key"})
-    for _ in range(2):
-        _, body, _ = await sidecar.decide(chat("canary-prompt"), X_Session_Id="canary-session")
+    sidecar = await start(f"{text}\ntelemetry: {{access_log: {path}}}", {"KEY": "canary-key"})
+    bodies = [(await sidecar.decide(chat("canary-prompt"), X_Session_Id="canary-session"))[1] for _ in range(2)]
     await sidecar.decide(b'{"messages": "canary-body"', X_Session_Id="canary-session")
-    assert f"trace={body['trace_id']} endpoint=/routing/v1/chat/completions status=200" in caplog.text
-    assert "canary" not in caplog.text
+    lines = await logged(path, 3)
+    assert [line["trace_id"] for line in lines[:2]] == [body["trace_id"] for body in bodies]
+    assert [line.get("pin") for line in lines] == ["miss", "hit", None]
+    assert [line["status"] for line in lines] == [200, 200, 400]
+    assert lines[0]["session"] == lines[1]["session"] != ""
+    assert "canary" not in path.read_text() + caplog.text
+    assert not any(body["trace_id"] in caplog.text for body in bodies)
 
 
 @pytest.mark.parametrize("number", ["1e999", "9" * 6000])
@@ -235,8 +250,11 @@ async def test_a_web_page_that_may_not_ask_gets_no_decision(start):
     assert (status, body["error"]["code"]) == (403, "origin_not_allowed")
 
 
-async def test_a_route_name_from_a_request_cannot_pretend_to_be_more_of_the_log(start, caplog):
-    caplog.set_level(logging.INFO)
-    inline = [{"name": "code reason=forged", "description": "writing code and functions", "models": ["gpt-4o"]}]
-    await (await start()).decide(chat("Write a function", routing_preferences=inline))
-    assert " reason=forged" not in caplog.text
+async def test_a_route_name_from_a_request_cannot_pretend_to_be_more_of_the_log(start, tmp_path):
+    path = tmp_path / "access.log"
+    sidecar = await start(f"{CONFIG}\ntelemetry: {{access_log: {path}}}")
+    name = 'code","reason":"forged'
+    inline = [{"name": name, "description": CODE, "models": ["gpt-4o"], "examples": [CODE]}]
+    await sidecar.decide(chat(CODE, routing_preferences=inline))
+    [line] = await logged(path, 1)
+    assert (line["route"], line["reason"], line["status"]) == (name, "routed", 200)

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import gzip
 import json
 
 import pytest
@@ -91,6 +92,36 @@ async def test_a_refused_key_of_the_clients_own_is_the_clients_to_hear(start, pr
     sidecar = await start(proxy(provider, passthrough_auth=True), KEYS)
     heard = await ask(sidecar.port, post(ASK, "authorization: Bearer client-key"))
     assert (heard.status, heard.body, len(provider.requests)) == (401, b'{"error":{"message":"bad key"}}', 1)
+
+
+DIGESTS = ("content-digest: sha-256=:x:", "repr-digest: sha-256=:x:", "digest: sha-256=x", "content-md5: x")
+IDENTITY = "content-encoding: identity"
+
+
+def digests(received):
+    return [name for name in (line.partition(":")[0] for line in DIGESTS) if received.all(name)]
+
+
+@pytest.mark.parametrize(
+    ("target", "asked"), [("/v1/chat/completions", chat()), ("/v1/embeddings", {"model": "first", "input": "x"})]
+)
+async def test_what_a_client_says_of_its_bytes_crosses_only_with_those_bytes(start, provider, ask, target, asked):
+    sidecar = await start(before(entry(provider), model_aliases={"second": {"target": "first"}}), KEYS)
+    for model, crossing in (("first", 4), ("second", 0)):
+        body = json.dumps({**asked, "model": model}).encode()
+        await ask(sidecar.port, post(body, *DIGESTS, IDENTITY, target=target))
+        assert (provider.last.body == body, len(digests(provider.last))) == (crossing == 4, crossing)
+        assert provider.last.all("content-encoding") == ["identity"]  # still true
+    await ask(sidecar.port, post(gzip.compress(body), *DIGESTS, "content-encoding: gzip", target=target))
+    assert (provider.last.json["model"], digests(provider.last)) == ("first", [])
+    assert provider.last.all("content-encoding") == []
+
+
+async def test_what_a_client_says_of_bytes_that_are_not_looked_at_crosses(start, provider, ask):
+    sidecar = await start(proxy(provider), KEYS)
+    said = ("content-type: audio/wav", "content-encoding: br", *DIGESTS)
+    await ask(sidecar.port, request("POST", "/v1/files", *said, body=MULTIPART))
+    assert (len(digests(provider.last)), provider.last.all("content-encoding")) == (4, ["br"])
 
 
 async def test_a_provider_cannot_pass_its_headers_off_as_ours(start, provider, ask):

@@ -225,6 +225,8 @@ async def test_hop_by_hop_headers_stop_both_ways(start, provider, ask):
     assert not stopped & {name.lower() for name, _ in heard.headers}
 
 
+ASKS_USAGE = json.dumps(chat(stream=True, stream_options={"include_usage": True})).encode()
+"""Of a client that does not, the answer has to be read: see test_usage."""
 BR = bytes.fromhex("0b0280") + b"hello" + b"\x03"
 """`hello` as brotli writes what it cannot make smaller."""
 
@@ -245,7 +247,7 @@ async def test_a_compressed_answer_comes_as_it_is_with_nothing_put_in(start, pro
 
     provider.story = story
     sidecar = await start(proxy(provider, listener={"sse_keepalive_seconds": 0.005}), KEYS)
-    heard = await ask(sidecar.port, post(STREAM, f"accept-encoding: {encoding}"))
+    heard = await ask(sidecar.port, post(ASKS_USAGE, f"accept-encoding: {encoding}"))
     assert (heard.body, heard.ending, heard.all("content-encoding")) == (body, "whole", [encoding])
     assert provider.last.all("accept-encoding") == [encoding]
 

@@ -1,13 +1,18 @@
 """The pin table: what it keeps, for how long, and what goes first. Time is a number."""
 
+import tracemalloc
+from collections import Counter
+
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.config.models import TtlPolicy
-from sidecar.routing.decision import Pin, Reason
+from sidecar.routing.decision import Failover, Held, Pin, Reason
 from sidecar.routing.pins import PinTable
 
+FAILOVER = Failover(5.0, "refused", "openai/gpt-4o-mini")
 PIN = Pin(("openai/gpt-4o",), "code", Reason.ROUTED, 0.0)
 OTHER = Pin(("anthropic/claude",), "prose", Reason.ROUTED, 0.0)
 
@@ -15,7 +20,7 @@ OTHER = Pin(("anthropic/claude",), "prose", Reason.ROUTED, 0.0)
 def test_a_claimed_pin_is_found_again():
     pins = PinTable(ttl_s=10, capacity=2)
     pins.claim("a", PIN, now=0)
-    assert pins.get("a", now=1).pin is PIN
+    assert pins.get("a", now=1).pin == PIN
 
 
 def test_a_session_never_seen_has_no_pin():
@@ -25,7 +30,7 @@ def test_a_session_never_seen_has_no_pin():
 def test_the_second_claim_gets_the_first_ones_pin():
     pins = PinTable(ttl_s=10, capacity=2)
     pins.claim("a", PIN, now=0)
-    assert pins.claim("a", OTHER, now=1).pin is PIN
+    assert pins.claim("a", OTHER, now=1).pin == PIN
 
 
 def test_over_capacity_the_least_recently_used_pin_goes():
@@ -46,13 +51,13 @@ def test_using_a_pin_saves_it_from_eviction():
 
 def test_of_10_001_sessions_in_a_table_of_10_000_exactly_the_least_recently_used_is_gone():
     gone = []
-    pins = PinTable(ttl_s=600, capacity=10_000, removed=gone.append)
+    pins = PinTable(ttl_s=600, capacity=10_000, removed=lambda *told: gone.append(told))
     for session in range(10_000):
         pins.claim(str(session), PIN, now=session / 1000)
     pins.get("0", now=10)  # used again: now 1 is the oldest
     pins.claim("10000", PIN, now=11)
     missing = [session for session in range(10_001) if pins.get(str(session), now=12) is None]
-    assert (missing, gone, len(pins)) == ([1], ["evicted"], 10_000)
+    assert (missing, gone, len(pins)) == ([1], [("evicted", pytest.approx(10.999), 1)], 10_000)
 
 
 def test_sliding_time_to_live_counts_from_the_last_use():
@@ -79,13 +84,13 @@ def test_expires_in_tells_how_long_the_pin_lasts_if_the_session_stays_silent():
 def test_an_expired_pin_never_counts_as_a_hit_and_can_be_claimed_anew():
     pins = PinTable(ttl_s=10, capacity=2)
     pins.claim("a", PIN, now=0)
-    assert pins.claim("a", OTHER, now=10).pin is OTHER
+    assert pins.claim("a", OTHER, now=10).pin == OTHER
 
 
 @pytest.mark.parametrize("policy", TtlPolicy)
 def test_an_expired_pin_goes_before_a_live_one_even_when_it_was_used_later(policy):
     gone = []
-    pins = PinTable(ttl_s=10, capacity=2, policy=policy, removed=gone.append)
+    pins = PinTable(ttl_s=10, capacity=2, policy=policy, removed=lambda why, *_: gone.append(why))
     pins.claim("old", PIN, now=0)
     pins.claim("young", PIN, now=5)
     pins.get("old", now=6)  # fixed: most recently used, and yet the first to expire
@@ -99,28 +104,200 @@ def test_a_move_replaces_whatever_was_pinned():
     pins = PinTable(ttl_s=10, capacity=2)
     pins.claim("a", PIN, now=0)
     pins.move("a", OTHER, now=1)
-    assert pins.get("a", now=1).pin is OTHER
+    assert pins.get("a", now=1).pin == OTHER
 
 
 def test_a_move_that_expects_another_pin_changes_nothing_and_gives_the_one_that_holds():
     pins = PinTable(ttl_s=10, capacity=2)
     pins.claim("a", PIN, now=0)
     late = Pin(("late",), None, Reason.ROUTED, 1.0)
-    assert pins.move("a", late, now=1, instead_of=OTHER).pin is PIN
-    assert pins.move("a", late, now=1, instead_of=PIN).pin is late
+    refused = pins.move("a", late, now=1, instead_of=OTHER)
+    assert (refused.held.pin, refused.was) == (PIN, None)
+    moved = pins.move("a", late, now=1, instead_of=PIN)
+    assert (moved.held.pin, moved.was.pin) == (late, PIN)
 
 
 def test_deleting_says_whether_there_was_a_pin():
     pins = PinTable(ttl_s=10, capacity=2, policy=TtlPolicy.FIXED)
     pins.claim("a", PIN, now=0)
-    assert [pins.delete("a"), pins.delete("a"), len(pins)] == [True, False, 0]
+    assert [pins.delete("a", now=1), pins.delete("a", now=1), len(pins)] == [True, False, 0]
 
 
 def test_a_sweep_forgets_the_expired_and_only_those():
     pins = PinTable(ttl_s=10, capacity=9, policy=TtlPolicy.FIXED)
     for now in range(5):
         pins.claim(str(now), PIN, now)
-    assert (pins.sweep(12), [key for key, _ in pins.items(12)]) == (3, ["3", "4"])
+    assert (pins.sweep(12), pins.keys()) == (3, ["3", "4"])
+
+
+def test_a_fixed_time_to_live_goes_on_when_a_pin_moves():
+    pins = PinTable(ttl_s=10, capacity=2, policy=TtlPolicy.FIXED)
+    pins.claim("a", PIN, now=0)
+    assert pins.move("a", OTHER, now=4, instead_of=PIN).held.expires_in_s == 6
+    assert pins.get("a", now=9.9).pin == OTHER
+    assert pins.get("a", now=10) is None
+
+
+def test_every_request_is_a_turn_and_a_look_is_none():
+    pins = PinTable(ttl_s=10, capacity=2)
+    assert pins.claim("a", PIN, now=0).turns == 1
+    assert pins.get("a", now=1).turns == 2
+    assert [pins.peek("a", now=2).turns, pins.peek("a", now=2).turns] == [2, 2]
+
+
+@pytest.mark.parametrize("policy", TtlPolicy)
+def test_a_look_at_a_pin_neither_lengthens_its_life_nor_saves_it_from_eviction(policy):
+    pins = PinTable(ttl_s=10, capacity=2, policy=policy)
+    pins.claim("a", PIN, now=0)
+    pins.claim("b", PIN, now=1)
+    assert pins.peek("a", now=9).expires_in_s == 1
+    pins.claim("c", PIN, now=9)
+    assert [pins.peek(session, now=9) is not None for session in "abc"] == [False, True, True]
+
+
+def test_a_pin_is_as_old_as_its_sessions_time_with_the_model_and_the_turns_are_the_sessions():
+    pins = PinTable(ttl_s=10, capacity=2)
+    pins.claim("a", PIN, now=0)
+    assert pins.get("a", now=4).age_s == 4
+    same = evolve(PIN, mixed=True)
+    assert pins.move("a", same, now=5, instead_of=PIN).held.age_s == 5
+    moved = pins.move("a", OTHER, now=6, instead_of=same)
+    assert (moved.changed_model, moved.was.age_s, moved.held.age_s, moved.held.turns) == (True, 6, 0, 2)
+    assert pins.get("a", now=8).age_s == 2
+
+
+@pytest.mark.parametrize("policy", TtlPolicy)
+def test_a_move_by_no_request_changes_nothing_but_the_pin(policy):
+    pins = PinTable(ttl_s=10, capacity=2, policy=policy)
+    pins.claim("a", PIN, now=0)
+    pins.claim("b", PIN, now=1)
+    held = pins.move("a", OTHER, now=4, instead_of=PIN, used=False).held
+    assert (held.pin, held.expires_in_s, held.turns) == (OTHER, 6, 1)
+    pins.claim("c", PIN, now=5)  # "a" is still the least recently used
+    assert pins.peek("a", now=5) is None
+
+
+@pytest.mark.parametrize("policy", TtlPolicy)
+def test_a_pin_made_by_hand_has_no_turn_and_a_whole_life(policy):
+    pins = PinTable(ttl_s=10, capacity=2, policy=policy)
+    pins.claim("a", PIN, now=0)
+    assert pins.move("a", OTHER, now=4, used=False).held.expires_in_s == 10
+    assert pins.move("b", OTHER, now=4, used=False).held.turns == 0
+
+
+def test_whoever_counts_removals_hears_why_how_old_and_how_many_turns():
+    told = []
+    pins = PinTable(ttl_s=10, capacity=2, removed=lambda *what: told.append(what))
+    pins.claim("deleted", PIN, now=0)
+    pins.get("deleted", now=3)
+    pins.delete("deleted", now=5)
+    pins.claim("expired", PIN, now=5)
+    assert pins.get("expired", now=400) is None  # noticed late, and over since 15
+    pins.claim("evicted", PIN, now=400)
+    pins.claim("b", PIN, now=401)
+    pins.claim("c", PIN, now=402)
+    assert told == [("deleted", 5, 2), ("expired", 10, 1), ("evicted", 2, 1)]
+
+
+def test_live_pins_are_counted_by_their_model_and_expired_ones_at_no_time():
+    pins = PinTable(ttl_s=10, capacity=9)
+    for now, (session, pin) in enumerate([("a", PIN), ("b", OTHER), ("c", PIN)]):
+        pins.claim(session, pin, now)
+    assert dict(pins.counts(now=3)) == {"openai/gpt-4o": 2, "anthropic/claude": 1}
+    pins.move("b", PIN, now=4)
+    assert dict(pins.counts(now=4)) == {"openai/gpt-4o": 3}
+    assert dict(pins.counts(now=10)) == {"openai/gpt-4o": 2}
+    assert dict(pins.counts(now=99)) == {}
+
+
+@pytest.mark.parametrize("swept", [True, False])
+def test_a_session_that_returns_within_one_more_life_is_told_from_one_never_seen(swept):
+    pins = PinTable(ttl_s=10, capacity=9)
+    pins.claim("a", PIN, now=0)
+    assert not pins.expired("a", now=9.9)
+    if swept:
+        pins.sweep(11)
+    assert not pins.expired("never", now=12)
+    assert [pins.expired("a", now=19.9), pins.expired("a", now=20)] == [True, False]
+
+
+def test_a_session_with_a_new_pin_has_not_expired_and_neither_has_one_that_was_deleted_or_evicted():
+    pins = PinTable(ttl_s=10, capacity=1)
+    pins.claim("a", PIN, now=0)
+    assert pins.expired("a", now=11)
+    pins.claim("a", PIN, now=11)
+    assert not pins.expired("a", now=11)
+    pins.delete("a", now=11)
+    assert not pins.expired("a", now=11)
+    pins.claim("a", PIN, now=11)
+    pins.claim("b", PIN, now=12)
+    assert not pins.expired("a", now=12)
+
+
+def test_no_more_expired_sessions_are_remembered_than_the_table_has_places():
+    pins = PinTable(ttl_s=10, capacity=2)
+    for now, key in enumerate("abc"):
+        pins.restore(key, Held(PIN, 1), now)
+        pins.sweep(now + 1)
+    assert [pins.expired(key, now=3) for key in "abc"] == [False, True, True]
+
+
+def test_the_latest_failover_is_kept_beside_the_pin_until_the_session_has_none():
+    pins = PinTable(ttl_s=10, capacity=2)
+    pins.note("a", FAILOVER, now=0)
+    assert pins.claim("a", PIN, now=0).last_failover is None
+    pins.note("a", FAILOVER, now=1)
+    assert pins.get("a", now=2) == Held(PIN, 10, 2, 2, FAILOVER)
+    assert pins.move("a", OTHER, now=3, instead_of=PIN).held.last_failover == FAILOVER
+    pins.delete("a", now=4)
+    assert pins.claim("a", PIN, now=5).last_failover is None
+
+
+@pytest.mark.parametrize("policy", TtlPolicy)
+def test_a_restored_pin_has_its_age_its_turns_and_what_is_left_of_its_life(policy):
+    pins = PinTable(ttl_s=10, capacity=9, policy=policy)
+    pins.claim("long", PIN, now=0)
+    told = Held(OTHER, 3, 7, 5, FAILOVER)
+    assert pins.restore("a", told, now=0).held == told
+    assert pins.peek("a", now=2) == Held(OTHER, 1, 7, 7, FAILOVER)
+    assert (pins.sweep(3), pins.keys(), pins.expired("a", 4)) == (1, ["long"], True)
+
+
+def test_a_restored_pin_lives_no_longer_than_any_other():
+    pins = PinTable(ttl_s=10, capacity=9)
+    assert pins.restore("a", Held(PIN, 999), now=0).held.expires_in_s == 10
+
+
+def test_a_pin_that_is_there_is_restored_over_only_when_told_to():
+    pins = PinTable(ttl_s=10, capacity=9)
+    pins.claim("a", PIN, now=0)
+    assert pins.restore("a", Held(OTHER, 3), now=1) is None
+    moved = pins.restore("a", Held(OTHER, 3), now=1, overwrite=True)
+    assert (moved.changed_model, dict(pins.counts(now=1))) == (True, {OTHER.model: 1})
+
+
+def test_a_restored_pin_that_was_used_since_lives_on():
+    pins = PinTable(ttl_s=10, capacity=9)
+    pins.restore("a", Held(PIN, 3), now=0)
+    pins.get("a", now=2)
+    assert (pins.sweep(4), pins.peek("a", now=4).expires_in_s) == (0, 8)
+
+
+def test_a_pin_with_three_scores_takes_well_under_500_bytes():
+    def fill(count):
+        pins = PinTable(ttl_s=600, capacity=count)
+        for n in range(count):
+            scores = (("code", 0.5 + n / 1e6), ("prose", 0.25 + n / 1e6), ("other", n / 1e6))
+            pin = Pin(("openai/gpt", "anthropic/claude"), "code", Reason.ROUTED, 1.7e9 + n, False, "x", n / 1e5, scores)  # noqa: FBT003
+            pins.claim(f"0:0:01a20032-68e8-7a77-{n:016}", pin, float(n) / 1e5)
+        return pins
+
+    fill(10)  # what is imported and cached once is no pin's
+    tracemalloc.start()
+    pins = fill(10_000)
+    each = tracemalloc.get_traced_memory()[0] / len(pins)
+    tracemalloc.stop()
+    assert each < 420
 
 
 class Reference:
@@ -128,52 +305,123 @@ class Reference:
 
     def __init__(self, ttl_s, capacity, policy):
         self.ttl_s, self.capacity, self.sliding = ttl_s, capacity, policy is TtlPolicy.SLIDING
-        self.kept = []  # [key, pin, expires_at], least recently used first
+        self.kept = []  # dicts, least recently used first
+        self.ended = {}  # key -> when its last pin expired
+        self.told = []
+
+    def at(self, key, now):
+        for entry in [entry for entry in self.kept if entry["expires_at"] <= now]:
+            self.kept.remove(entry)
+            self.ended[entry["key"]] = entry["expires_at"]
+            self.told.append(("expired", entry["expires_at"] - entry["made_at"], entry["turns"]))
+        return next((entry for entry in self.kept if entry["key"] == key), None)
 
     def get(self, key, now):
-        self.kept = [entry for entry in self.kept if entry[2] > now]
-        entry = next((entry for entry in self.kept if entry[0] == key), None)
-        if entry is None:
-            return None
-        self.kept.remove(entry)
-        self.kept.append(entry)
-        if self.sliding:
-            entry[2] = now + self.ttl_s
-        return entry[1]
+        entry = self.at(key, now)
+        if entry is not None:
+            entry["turns"] += 1
+            self.use(entry, now)
+        return self.held(entry, now)
 
     def claim(self, key, pin, now):
-        if (held := self.get(key, now)) is not None:
-            return held
+        return self.get(key, now) or self.put(key, now, pin, 1, now, self.ttl_s)
+
+    def move(self, key, pin, now, instead_of, used):
+        entry = self.at(key, now)
+        if entry is None:
+            return self.put(key, now, pin, int(used), now, self.ttl_s)
+        if instead_of in (None, entry["pin"]):
+            if entry["pin"].model != pin.model:
+                entry["made_at"] = now
+            entry["pin"] = pin
+            if used or instead_of is None:
+                self.use(entry, now, anew=instead_of is None)
+        return self.held(entry, now)
+
+    def restore(self, key, held, now, overwrite):
+        entry = self.at(key, now)
+        if entry is not None and not overwrite:
+            return None
+        if entry is not None:
+            self.kept.remove(entry)
+        return self.put(key, now, held.pin, held.turns, now - held.age_s, min(held.expires_in_s, self.ttl_s))
+
+    def delete(self, key, now):
+        entry = self.at(key, now)
+        if entry is not None:
+            self.kept.remove(entry)
+            self.told.append(("deleted", now - entry["made_at"], entry["turns"]))
+        return entry is not None
+
+    def expired(self, key, now):
+        return self.at(key, now) is None and key in self.ended and self.ended[key] + self.ttl_s > now
+
+    def counts(self, now):
+        self.at(None, now)
+        return dict(Counter(entry["pin"].model for entry in self.kept))
+
+    def put(self, key, now, pin, turns, made_at, life_s):
         if len(self.kept) >= self.capacity:
-            del self.kept[0]
-        self.kept.append([key, pin, now + self.ttl_s])
-        return pin
+            oldest = self.kept.pop(0)
+            self.told.append(("evicted", now - oldest["made_at"], oldest["turns"]))
+        self.ended.pop(key, None)
+        entry = {"key": key, "pin": pin, "turns": turns, "made_at": made_at, "expires_at": now + life_s}
+        self.kept.append(entry)
+        return self.held(entry, now)
+
+    def use(self, entry, now, *, anew=False):
+        self.kept.remove(entry)
+        self.kept.append(entry)
+        if self.sliding or anew:
+            entry["expires_at"] = now + self.ttl_s
+
+    def held(self, entry, now):
+        return entry and Held(entry["pin"], entry["expires_at"] - now, entry["turns"], now - entry["made_at"])
 
 
 OPERATIONS = st.lists(
-    st.tuples(st.sampled_from(["get", "claim"]), st.sampled_from("abcdef"), st.integers(0, 4)), max_size=60
+    st.tuples(
+        st.sampled_from(
+            ["get", "claim", "move", "move if", "move by hand", "restore", "restore over", "delete", "ask"]
+        ),
+        st.sampled_from("abcdef"),
+        st.integers(0, 4),
+        st.integers(0, 2),
+    ),
+    max_size=60,
 )
 
 
 @pytest.mark.parametrize("policy", TtlPolicy)
-@given(operations=OPERATIONS, capacity=st.integers(1, 4))
+@given(operations=OPERATIONS, capacity=st.integers(1, 6))
 def test_the_table_and_a_plain_reference_agree_over_any_history(policy, operations, capacity):
-    table, reference = PinTable(ttl_s=7, capacity=capacity, policy=policy), Reference(7, capacity, policy)
+    told = []
+    table = PinTable(ttl_s=7, capacity=capacity, policy=policy, removed=lambda *what: told.append(what))
+    reference = Reference(7, capacity, policy)
     now = 0
-    for number, (operation, key, waits) in enumerate(operations):
+    for number, (operation, key, waits, chosen) in enumerate(operations):
         now += waits
+        pin = Pin((f"model-{chosen}",), None, Reason.ROUTED, number, scores=(("code", number / 7),))
+        was = reference.at(key, now)
         if operation == "get":
-            held = table.get(key, now)
-            assert (held and held.pin) == reference.get(key, now)
+            assert table.get(key, now) == reference.get(key, now)
+        elif operation == "claim":
+            assert table.claim(key, pin, now) == reference.claim(key, pin, now)
+        elif operation.startswith("move"):
+            instead_of = {"move": None, "move if": was and was["pin"], "move by hand": pin}[operation]
+            used = operation != "move by hand"
+            moved = table.move(key, pin, now, instead_of, used=used)
+            assert moved.held == reference.move(key, pin, now, instead_of, used)
+        elif operation.startswith("restore"):
+            held = Held(pin, 1 + chosen * 4, chosen, 3)
+            moved = table.restore(key, held, now, overwrite="over" in operation)
+            assert (moved and moved.held) == reference.restore(key, held, now, "over" in operation)
+        elif operation == "delete":
+            assert table.delete(key, now) == reference.delete(key, now)
         else:
-            pin = Pin((f"model-{number}",), None, Reason.ROUTED, now)
-            assert table.claim(key, pin, now).pin == reference.claim(key, pin, now)
-        assert len(table) <= capacity
-
-
-def test_a_fixed_time_to_live_goes_on_when_a_pin_moves():
-    pins = PinTable(ttl_s=10, capacity=2, policy=TtlPolicy.FIXED)
-    pins.claim("a", PIN, now=0)
-    assert pins.move("a", OTHER, now=4, instead_of=PIN).expires_in_s == 6
-    assert pins.get("a", now=9.9).pin is OTHER
-    assert pins.get("a", now=10) is None
+            assert table.expired(key, now) <= reference.expired(key, now)
+            assert capacity < len("abcdef") or table.expired(key, now) == reference.expired(key, now)
+            assert table.peek(key, now) == reference.held(reference.at(key, now), now)
+        assert table.counts(now) == reference.counts(now)
+        assert table.keys() == [entry["key"] for entry in reference.kept]
+        assert sorted(told) == sorted(reference.told)

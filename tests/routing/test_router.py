@@ -8,11 +8,12 @@ from attrs import define, field
 from sidecar.config.catalog import Catalog
 from sidecar.config.models import Config, Provider, Route, Routing
 from sidecar.errors import ModelNotFound, RequestError
-from sidecar.routing.decision import Lookup, Pin, Reason
+from sidecar.routing.decision import Failover, Lookup, Pin, Reason
 from sidecar.routing.pins import PinTable
 from sidecar.routing.router import Ask, PinControl, Router
 from sidecar.routing.session import SessionKey
 from sidecar.routing.verdict import NO_MATCH, Failure, Verdict
+from sidecar.routing.watch import MoveReason
 from sidecar.stores.flights import Flights
 from sidecar.stores.memory import MemoryStore
 from sidecar.wire.conversation import Role, Turn
@@ -40,6 +41,22 @@ class Judge:
 
 
 @define
+class Watch:
+    """What becomes of pins, as it was told."""
+
+    told: list = field(factory=list)
+
+    def pin_created(self, pin):
+        self.told.append(("created", pin.model))
+
+    def pin_moved(self, pin, why, age_s, turns):
+        self.told.append(("moved", pin.model, why, age_s, turns))
+
+    def pin_removed(self, reason, age_s, turns):
+        self.told.append(("removed", reason, age_s, turns))
+
+
+@define
 class World:
     """A router and everything around it; time is a number."""
 
@@ -48,13 +65,15 @@ class World:
     policy: Routing = field(factory=Routing)
     routes: tuple[Route, ...] = (CODE, PROSE)
     judge: Judge = field(factory=Judge)
+    watch: Watch = field(factory=Watch)
     now: float = 0.0
     store: MemoryStore = field(default=None)
     router: Router = field(default=None)
 
     def __attrs_post_init__(self):
         if self.store is None:
-            self.store = MemoryStore(PinTable(ttl_s=600, capacity=1000), lambda: self.now)
+            table = PinTable(ttl_s=600, capacity=1000, removed=self.watch.pin_removed)
+            self.store = MemoryStore(table, lambda: self.now)
         providers = tuple(Provider(model, model, default=model == self.default) for model in self.models)
         catalog = Catalog.of(Config(providers=providers, aliases={"fast": "openai/mini"}, routes=self.routes))
         self.router = Router(
@@ -64,6 +83,7 @@ class World:
             pins=self.store,
             flights=Flights(),
             judge=self.judge,
+            watch=self.watch,
         )
 
     async def ask(self, prompt, session=SESSION, *, model="openai/mini", control=None, preferences=tuple):
@@ -116,7 +136,7 @@ async def test_a_session_that_fell_silent_for_its_time_to_live_is_routed_anew():
     await world.ask("code")
     world.now = 600
     anew = await world.ask("prose")
-    assert (anew.model, anew.pinned, anew.lookup) == ("openai/gpt", False, Lookup.MISS)
+    assert (anew.model, anew.pinned, anew.lookup) == ("openai/gpt", False, Lookup.EXPIRED)
 
 
 async def test_200_parallel_first_requests_make_one_classification_one_model_and_one_pin():
@@ -327,3 +347,119 @@ async def test_a_lower_candidate_that_is_gone_is_left_out_and_the_pin_stays():
     await before.ask("code")
     after = World(models=("openai/mini", "anthropic/claude"), routes=(), store=before.store)
     assert (await after.ask("prose")).candidates == ("anthropic/claude",)
+
+
+async def test_each_request_of_a_session_says_what_it_found():
+    world = World()
+    found = [(await world.ask("code")).lookup, (await world.ask("code")).lookup]
+    for world.now in (600, 5000):
+        found.append((await world.ask("code")).lookup)
+    assert found == [Lookup.MISS, Lookup.HIT, Lookup.EXPIRED, Lookup.MISS]
+    assert (await world.ask("code", None)).lookup is Lookup.NONE
+
+
+async def test_a_pin_knows_who_named_the_session_and_how_sure_the_classifier_was():
+    scores = (("code", 0.9), ("prose", 0.3), ("a", 0.2), ("b", 0.1))
+    world = World(judge=Judge(verdict=Verdict("code", 0.9, scores)))
+    await world.ask("code", SessionKey("a", source="session-id"))
+    pin = (await world.store.peek(SessionKey("a"))).pin
+    assert (pin.source, pin.confidence, pin.scores) == ("session-id", 0.9, scores[:3])
+
+
+async def test_a_pin_made_without_a_verdict_claims_none():
+    world = World(judge=Judge(verdict=Verdict(failure=Failure.TIMEOUT)))
+    assert (await world.ask("code")).pin_now.confidence is None
+
+
+async def test_whoever_watches_hears_of_each_pin_that_is_made_moved_and_removed():
+    world = World()
+    first = await world.ask("code")
+    world.now = 5.0
+    await world.router.repin(SESSION, first, ("openai/gpt",), world.now, MoveReason.PROVIDER_EJECTED)
+    world.now = 7.0
+    await world.ask("code", control=PinControl.REFRESH)
+    world.now = 607.0
+    await world.ask("prose")
+    assert world.watch.told == [
+        ("created", "anthropic/claude"),
+        ("moved", "openai/gpt", MoveReason.PROVIDER_EJECTED, 5.0, 1),
+        ("moved", "anthropic/claude", MoveReason.REFRESH, 2.0, 2),
+        ("removed", "expired", 600.0, 2),
+        ("created", "openai/gpt"),
+    ]
+
+
+async def test_a_refresh_to_the_same_model_is_no_move_and_one_without_a_pin_makes_one():
+    world = World()
+    await world.ask("code", control=PinControl.REFRESH)
+    await world.ask("code", control=PinControl.REFRESH)
+    assert world.watch.told == [("created", "anthropic/claude")]
+
+
+async def test_a_refresh_that_forgets_the_pin_is_a_removal():
+    world = World(policy=Routing(pin_unmatched=False))
+    await world.ask("code")
+    await world.ask("neither", control=PinControl.REFRESH)
+    assert world.watch.told[1:] == [("removed", "deleted", 0.0, 2)]
+
+
+async def test_a_pin_whose_model_is_gone_is_a_move():
+    before = World()
+    await before.ask("code")
+    after = World(models=("openai/mini", "openai/gpt"), routes=(PROSE,), store=before.store)
+    await after.ask("prose")
+    assert after.watch.told == [("moved", "openai/gpt", MoveReason.MODEL_GONE, 0.0, 2)]
+
+
+async def test_a_move_that_came_too_late_is_not_told():
+    world = World()
+    first = await world.ask("code")
+    assert await world.router.repin(SESSION, first, ("openai/gpt",), 1.0)
+    assert not await world.router.repin(SESSION, first, ("openai/mini",), 1.0)
+    assert len(world.watch.told) == 2
+
+
+async def test_200_parallel_first_requests_make_one_pin_that_is_told_of_once():
+    world = World()
+    await asyncio.gather(*(world.ask("code") for _ in range(200)))
+    assert world.watch.told == [("created", "anthropic/claude")]
+
+
+async def test_a_failover_is_seen_beside_the_pin_and_changes_nothing_about_it():
+    world = World()
+    first = await world.ask("code")
+    failover = Failover(1.0, "refused", "openai/gpt")
+    await world.router.note_failover(SESSION, failover)
+    await world.router.mix(SESSION, first)
+    held = await world.store.peek(SESSION)
+    assert (held.last_failover, held.pin.mixed, held.pin.model) == (failover, True, first.model)
+
+
+async def test_a_preview_says_what_would_be_decided_and_leaves_no_trace():
+    world, judge = World(), Judge()
+    ask = Ask("openai/mini", lambda: (Turn(Role.USER, "code"),), SESSION)
+    told = await world.router.preview(ask, judge)
+    assert (told.model, told.route, told.pinned, told.lookup) == ("anthropic/claude", "code", False, Lookup.MISS)
+    assert (world.judge.asked, judge.asked, await world.store.count(), world.watch.told) == (0, 1, 0, [])
+
+
+async def test_a_preview_for_a_pinned_session_is_its_pin_which_is_not_used_by_that():
+    world, judge = World(), Judge()
+    await world.ask("code")
+    world.now = 599.0
+    told = await world.router.preview(Ask(None, lambda: (Turn(Role.USER, "prose"),), SESSION), judge)
+    assert (told.model, told.pinned, told.expires_in_s, judge.asked) == ("anthropic/claude", True, 1.0, 0)
+    world.now = 600.0
+    assert (await world.ask("prose")).lookup is Lookup.EXPIRED
+
+
+async def test_a_preview_knows_a_pin_whose_model_is_gone_and_a_model_that_routing_leaves_alone():
+    before = World()
+    await before.ask("code")
+    policy = Routing(apply_to=("auto",))
+    after = World(models=("openai/mini", "openai/gpt"), routes=(PROSE,), store=before.store, policy=policy)
+    prose = lambda: (Turn(Role.USER, "prose"),)  # noqa: E731 - an Ask takes a callable
+    gone = await after.router.preview(Ask("auto", prose, SESSION), after.judge)
+    left = await after.router.preview(Ask("openai/gpt", prose, SESSION), after.judge)
+    assert (gone.model, gone.reason, left.reason) == ("openai/gpt", Reason.MODEL_GONE, Reason.NOT_APPLIED)
+    assert (await before.store.peek(SESSION)).pin.model == "anthropic/claude"

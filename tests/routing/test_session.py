@@ -62,3 +62,19 @@ TRIPLES = st.tuples(st.text("01:ab", max_size=6), st.text("01:ab", max_size=6), 
 def test_two_different_triples_never_share_a_key(one, other):
     keys = [SessionKey(session, tenant, lane) for tenant, lane, session in (one, other)]
     assert (keys[0].encoded == keys[1].encoded) == (one == other)
+
+
+@given(triple=TRIPLES)
+def test_an_encoded_key_can_be_read_again(triple):
+    tenant, lane, session = triple
+    key = SessionKey(session, tenant, lane, source="session-id")
+    again = SessionKey.decoded(key.encoded, "session-id")
+    assert (again, again.source) == (key, "session-id")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "0:", "5:ab0:c", "-1:0:c", "0:9:c", ":0:c", "0:" + "9" * 5000 + ":c", "²:ab0:c"]
+)
+def test_what_is_no_encoded_key_is_not_read_as_one(text):
+    with pytest.raises(ValueError):  # noqa: PT011 - its message is ours or int's
+        SessionKey.decoded(text)

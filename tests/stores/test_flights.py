@@ -63,3 +63,16 @@ async def test_the_work_goes_on_when_its_leader_is_cancelled():
     gate.set()
     await follower
     assert done == [1]
+
+
+async def test_whoever_waits_is_counted_until_the_wait_is_over_or_given_up():
+    flights, gate = Flights(), asyncio.Event()
+    calls = [asyncio.ensure_future(flights.lead_or_wait(KEY, gate.wait)) for _ in range(4)]
+    await asyncio.sleep(0)
+    assert flights.waiting == 3
+    calls[1].cancel()
+    await asyncio.wait([calls[1]])
+    assert flights.waiting == 2
+    gate.set()
+    await asyncio.wait(calls)
+    assert flights.waiting == 0

@@ -1,45 +1,35 @@
-"""The metrics: closed labels, one registry a server."""
+"""The list of metrics: what operators read before they know anything else."""
 
-from sidecar.routing.decision import Decision, Lookup, Reason
-from sidecar.routing.verdict import Failure, Verdict
-from sidecar.telemetry.metrics import Metrics
+import re
 
+import pytest
 
-def value(metrics, name, **labels):
-    return metrics.registry.get_sample_value(name, labels)
+from sidecar.telemetry.metrics import METRICS, Kind
 
-
-def metrics():
-    return Metrics(models=["openai/gpt-4o"], routes=["code"])
+SESSIONS_AND_PROMPTS = {"session", "session_id", "prompt", "user", "key", "path", "url", "trace_id", "request_id"}
 
 
-def test_a_decision_is_counted_by_what_the_configuration_knows():
-    seen = metrics()
-    seen.decided("/x", Decision(("openai/gpt-4o",), "code", Reason.ROUTED, Lookup.MISS), "x-session-id")
-    labels = {"endpoint": "/x", "route": "code", "model": "openai/gpt-4o", "reason": "routed"}
-    assert value(seen, "sidecar_decisions_total", **labels) == 1
-    assert value(seen, "sidecar_pin_lookups_total", outcome="miss", source="x-session-id") == 1
+def test_every_name_stands_there_once():
+    names = [metric.name for metric in METRICS]
+    assert len(names) == len(set(names))
 
 
-def test_10_000_models_routes_and_sessions_nobody_configured_are_two_series():
-    seen = metrics()
-    for n in range(10_000):
-        seen.decided("/x", Decision((f"openai/{n}",), f"route-{n}", Reason.ROUTED), None)
-    labels = {"endpoint": "/x", "route": "other", "model": "other", "reason": "routed"}
-    assert value(seen, "sidecar_decisions_total", **labels) == 10_000
-    series = [s for family in seen.registry.collect() for s in family.samples if s.name == "sidecar_decisions_total"]
-    assert len(series) == 1
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_a_metric_is_ours_or_opentelemetrys_and_says_what_it_means(metric):
+    assert re.fullmatch(r"(sidecar|gen_ai)_[a-z][a-z_]*[a-z]", metric.name)
+    assert metric.help[0].isupper() or metric.help[0].isdigit()
+    assert metric.help.endswith(".")
+    assert not metric.name.endswith(("_total", "_count", "_sum", "_bucket"))
 
 
-def test_verdicts_are_counted_by_outcome():
-    seen = metrics()
-    for verdict in (Verdict("code", 1.0), Verdict(), Verdict(failure=Failure.TIMEOUT)):
-        seen.judged(verdict, 0.001)
-    outcomes = ("match", "no_match", "classifier_timeout")
-    assert [value(seen, "sidecar_classifier_verdicts_total", outcome=outcome) for outcome in outcomes] == [1, 1, 1]
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_no_label_could_hold_a_session_or_a_prompt(metric):
+    assert not SESSIONS_AND_PROMPTS & set(metric.labels)
 
 
-def test_two_servers_in_one_process_do_not_share_a_number():
-    one, other = metrics(), metrics()
-    one.failed("invalid_json")
-    assert value(other, "sidecar_errors_total", code="invalid_json") is None
+@pytest.mark.parametrize(
+    "metric", [metric for metric in METRICS if metric.kind is Kind.HISTOGRAM], ids=lambda m: m.name
+)
+def test_buckets_rise(metric):
+    assert list(metric.buckets) == sorted(set(metric.buckets))
+    assert metric.buckets

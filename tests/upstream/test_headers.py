@@ -165,12 +165,22 @@ def test_a_translated_request_is_plain_json_both_ways():
     assert "content-encoding" not in headers
 
 
-def test_a_rewritten_body_loses_what_was_true_of_the_other():
-    client = [("Content-Encoding", "zstd"), ("Content-Digest", "sha-256=:x:"), ("Content-Type", "application/json")]
-    assert "content-encoding" in sent(client)
-    headers = sent(client, rewritten=True)
-    assert {"content-encoding", "content-digest"}.isdisjoint(name.lower() for name in headers)
-    assert headers["content-type"] == "application/json"
+DIGESTS = ["Content-Digest", "Repr-Digest", "Digest", "Content-MD5"]
+
+
+@pytest.mark.parametrize(
+    ("options", "crossing"),
+    [
+        ({}, {"content-type", "content-encoding", "content-digest", "repr-digest", "digest", "content-md5"}),
+        ({"rewritten": True}, {"content-type", "content-encoding"}),
+        ({"decoded": True}, {"content-type"}),
+        ({"decoded": True, "rewritten": True}, {"content-type"}),
+    ],
+)
+def test_a_body_that_is_not_the_one_that_came_loses_what_was_true_of_that_one_only(options, crossing):
+    client = [("Content-Type", "application/json"), ("Content-Encoding", "identity"), *((name, "x") for name in DIGESTS)]
+    headers = sent(client, **options)
+    assert {name.lower() for name in headers} - {"x-request-id", "authorization"} == crossing
 
 
 def test_the_version_of_messages_is_the_clients_or_the_first():

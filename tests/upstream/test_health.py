@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.upstream.health import Change, Event, Fault, Health, OutlierDetection
+from sidecar.upstream.health import Change, Event, Fault, Health, LastError, OutlierDetection
 
 BASE = OutlierDetection().base_ejection_time_s
 
@@ -178,3 +178,15 @@ def test_whatever_happens_there_is_one_probe_at_most_and_a_way_back(steps):
     for ticket in tickets:
         health.abandoned(ticket)
     assert health.available("a", now + 301)
+
+
+def test_the_last_error_is_kept_whatever_it_says_of_health():
+    health = Health(OutlierDetection())
+    ticket = health.begin("a", 0)
+    health.erred(ticket, LastError(1.0, "key_refused", 401))
+    health.succeeded(ticket, 0)
+    health.erred(health.begin("a", 1), LastError(2.0, "timeout"))
+    [condition] = health.snapshot(1)
+    assert (condition.last_error, condition.ejected) == (LastError(2.0, "timeout"), False)
+    succeed(health)
+    assert health.snapshot(2)[0].last_error == LastError(2.0, "timeout")

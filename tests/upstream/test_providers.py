@@ -90,5 +90,11 @@ def test_a_base_url_that_waits_for_a_variable_is_no_flaw_of_the_entry():
     assert flaw(provider("azure_openai/m", missing=("AZURE_URL",))) is None
 
 
+def test_nobody_is_asked_what_he_refuses_to_be_asked():
+    rows = [*TABLE.values(), *GENERIC.values()]
+    assert not any(row.asks_usage and row.refuses_usage for row in rows)
+    assert any(row.refuses_usage for row in rows)
+
+
 def test_the_generic_rows_have_no_place_of_their_own():
     assert {row.origin for row in GENERIC.values()} == {None}

@@ -145,6 +145,43 @@ def test_azure_is_called_undated_unless_a_version_or_a_deployment_is_named(
     assert url_for(target, request_target) == expected
 
 
+@pytest.mark.parametrize(
+    ("model", "settings", "asked"),
+    [
+        ("openai/m", {}, True),
+        ("openai/m", {"base_url": "http://localhost:9"}, True),
+        ("mistral/m", {}, False),
+        ("openrouter/m", {}, False),
+        ("mine/m", {"base_url": "http://localhost:9"}, False),
+        ("mine/m", {"base_url": "http://localhost:9", "interface": "openai"}, False),
+        ("mine/m", {"base_url": "http://localhost:9", "interface": "vllm"}, True),
+        ("azure_openai/m", {"base_url": AZURE}, True),
+        ("azure_openai/m", {"base_url": AZURE, "api_version": "2024-02-01"}, False),
+        ("azure_openai/m", {"base_url": f"{AZURE}/openai/deployments/d"}, False),
+    ],
+)
+def test_usage_is_asked_for_where_the_question_is_known_to_be_taken(model, settings, asked):
+    assert aimed(model, **settings).asks_usage is asked
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "refused"),
+    [
+        ("mistral/m", {}, True),
+        ("mine/m", {"base_url": "http://localhost:9", "interface": "mistral"}, True),
+        ("mine/m", {"base_url": "http://localhost:9"}, False),
+        ("openai/m", {}, False),
+        ("azure_openai/m", {"base_url": AZURE}, False),
+        ("azure_openai/m", {"base_url": AZURE, "api_version": "2024-08-01-preview"}, True),
+        ("azure_openai/m", {"base_url": AZURE, "api_version": "2024-09-01-preview"}, False),
+        ("azure_openai/m", {"base_url": AZURE, "api_version": "preview"}, False),
+        ("azure_openai/m", {"base_url": f"{AZURE}/openai/deployments/d"}, False),
+    ],
+)
+def test_usage_is_never_asked_for_where_the_question_is_known_to_be_refused(model, settings, refused):
+    assert aimed(model, **settings).refuses_usage is refused
+
+
 def test_below_an_azure_deployment_only_chat_is_spoken():
     target = aimed("azure_openai/m", Format.RESPONSES, base_url=AZURE, api_version="v9")
     assert target.interface is Format.CHAT

@@ -198,3 +198,23 @@ FIELDS = st.sampled_from(["model", "messages", "input", "system", "instructions"
 def test_arbitrary_json_is_read_or_refused_and_nothing_else(form, body):
     found = outcome(form, json.dumps(body).encode())
     assert found == 400 or all(isinstance(turn, Turn) and isinstance(turn.text, str) for turn in found)
+
+
+@pytest.mark.parametrize(
+    ("more", "unasked"),
+    [
+        ({}, True),
+        ({"stream_options": {}}, True),
+        ({"stream_options": {"include_usage": False, "include_obfuscation": False}}, True),
+        ({"stream_options": {"include_usage": True}}, False),
+        ({"stream_options": {"include_usage": None}}, False),
+        ({"stream_options": {"include_usage": 1}}, False),
+        ({"stream_options": None}, False),
+        ({"stream_options": [False]}, False),
+        ({"stream": False}, False),
+    ],
+)
+def test_usage_is_unasked_only_where_the_question_has_a_place(more, unasked):
+    found = read(Format.CHAT, **{"messages": USER, "stream": True, **more})
+    assert found.usage_unasked is unasked
+    assert not (found.include_usage and unasked)

@@ -35,6 +35,35 @@ def test_only_the_models_value_changes_and_our_extension_goes(body, spliced):
     assert with_model(body.encode(), "new").decode() == spliced
 
 
+ASKS = '"stream_options":{"include_usage":true}'
+
+
+@pytest.mark.parametrize(
+    ("body", "spliced"),
+    [
+        ('{"model":"a","n":1}', '{"model":"new",ASKS,"n":1}'),
+        ('{"n":1, "model" : "a"}', '{"n":1, "model" : "new",ASKS}'),
+        ('{"n":1}', '{"model":"new",ASKS,"n":1}'),
+        ('{"mod\\u0065l":"a"}', '{"model":"new",ASKS}'),
+        ('{"model":"a","stream_options":{}}', '{"model":"new",ASKS}'),
+        ('{"stream_options":{"include_usage":false},"model":"a"}', '{ASKS,"model":"new"}'),
+        (
+            '{"stream_options" : { "x": [1.0], "include_usage" : false, "include_obfuscation":false },"model":"a"}',
+            '{"stream_options" : { "x": [1.0], "include_usage" : true, "include_obfuscation":false },"model":"new"}',
+        ),
+        (
+            '{"stream_options":{"x":{"include_usage":false}},"model":"a"}',
+            '{"stream_options":{"include_usage":true,"x":{"include_usage":false}},"model":"new"}',
+        ),
+        ('{"a":{"stream_options":{}},"model":"a"}', '{"a":{"stream_options":{}},"model":"new",ASKS}'),
+        ('{"stream_options":null,"model":"a"}', '{"stream_options":null,"model":"new"}'),
+        ('{"stream_options":[],"model":"a"}', '{"stream_options":[],"model":"new"}'),
+    ],
+)
+def test_usage_is_asked_for_in_the_same_bytes(body, spliced):
+    assert with_model(body.encode(), "new", asks_usage=True).decode() == spliced.replace("ASKS", ASKS)
+
+
 def test_a_model_name_is_written_as_json():
     assert json.loads(with_model(b'{"model":"a"}', 'é"\\')) == {"model": 'é"\\'}
 
@@ -52,6 +81,25 @@ def test_whatever_the_body_its_meaning_is_the_same_but_for_the_model(body, inden
     sent = json.dumps(body, indent=indent, ensure_ascii=ascii_only).encode()
     expected = {key: value for key, value in body.items() if key != "routing_preferences"} | {"model": "new"}
     assert json.loads(with_model(sent, "new")) == expected
+
+
+OPTIONS = st.dictionaries(
+    st.sampled_from(["include_usage", "include_obfuscation", "model"]), st.just(value=False) | JSON
+)
+
+
+@given(
+    body=st.dictionaries(KEYS, JSON, max_size=5),
+    options=st.none() | OPTIONS,
+    indent=st.sampled_from([None, 0, 2]),
+    ascii_only=st.booleans(),
+)
+def test_whatever_the_body_only_the_question_is_new(body, options, indent, ascii_only):
+    body |= {} if options is None else {"stream_options": options}
+    sent = json.dumps(body, indent=indent, ensure_ascii=ascii_only).encode()
+    expected = {key: value for key, value in body.items() if key != "routing_preferences"} | {"model": "new"}
+    expected["stream_options"] = (options or {}) | {"include_usage": True}
+    assert json.loads(with_model(sent, "new", asks_usage=True)) == expected
 
 
 def test_a_spliced_body_differs_from_the_original_in_the_models_value_only():

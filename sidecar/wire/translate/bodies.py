@@ -10,6 +10,7 @@ from sidecar.wire.translate.fields import Fields, Notes
 from sidecar.wire.translate.neutral import Ids
 from sidecar.wire.translate.readers import READ
 from sidecar.wire.translate.writers import WRITE
+from sidecar.wire.translate.writers.common import Recipient
 
 OURS = ("model", "routing_preferences")
 """Fields that are ours to set, or for us alone."""
@@ -27,11 +28,18 @@ class TranslatedRequest:
 
 
 def request(
-    source: Format, target: Format, body: bytes, *, model: str, default_max_tokens: int = 8192
+    source: Format,
+    target: Format,
+    body: bytes,
+    *,
+    model: str,
+    default_max_tokens: int = 8192,
+    asks_usage: bool = True,
 ) -> TranslatedRequest:
     """
     A client's request in format `source` as the request for `model` at a provider of format `target`.
-    `default_max_tokens` is for providers that must be told when the client said nothing.
+    `default_max_tokens` is for providers that must be told when the client said nothing. `asks_usage`: whether a
+    stream of chat completions is asked for its usage; not where the provider refuses the question.
 
     Raises UnsupportedField when a field has no place there and the answer would mean something else without it;
     InvalidJson, or RequestError with the path of the culprit, when `body` is no request of its format.
@@ -43,7 +51,7 @@ def request(
             fields.take(name)
         ask = READ[source](fields)
         fields.close()
-        written = WRITE[target](ask, model, default_max_tokens, notes)
+        written = WRITE[target](ask, Recipient(model, default_max_tokens, asks_usage), notes)
         return TranslatedRequest(jsontext.dumps(written), notes.paths, ask.stream, ask.include_usage)
     except RecursionError as exc:
         raise RequestError("The body is nested too deeply.") from exc

@@ -29,6 +29,7 @@ from sidecar.wire.translate.neutral import (
     Url,
 )
 from sidecar.wire.translate.writers import WRITE
+from sidecar.wire.translate.writers.common import Recipient
 
 PAIRS = [(a, b) for a in Format for b in Format if a is not b]
 MODELS = {Format.CHAT: "gpt-5", Format.MESSAGES: "claude-haiku-4-5", Format.RESPONSES: "gpt-5"}
@@ -102,7 +103,7 @@ def asks(draw):
 @pytest.mark.parametrize(("home", "abroad"), PAIRS)
 @given(ask=asks())
 def test_there_and_back_nothing_is_lost(home, abroad, judge_request, ask):
-    written = WRITE[home](ask, MODELS[home], 8192, Notes())
+    written = WRITE[home](ask, Recipient(MODELS[home], 8192, asks_usage=True), Notes())
     there = translate.request(home, abroad, json.dumps(written).encode(), model=MODELS[abroad])
     judge_request(abroad, there.body)
     back = translate.request(abroad, home, there.body, model=MODELS[home])
@@ -170,7 +171,7 @@ def test_every_body_of_an_error_becomes_one_of_the_clients_shape(target, body, s
 def damaged(draw):
     """A good request with one place in it replaced by anything."""
     form = draw(st.sampled_from(list(Format)))
-    body = json.loads(json.dumps(WRITE[form](draw(asks()), MODELS[form], 8192, Notes())))
+    body = json.loads(json.dumps(WRITE[form](draw(asks()), Recipient(MODELS[form], 8192, asks_usage=True), Notes())))
     inner = body
     while True:
         keys = list(inner) if isinstance(inner, dict) else list(range(len(inner)))

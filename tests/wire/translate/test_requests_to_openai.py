@@ -57,6 +57,12 @@ def test_a_stream_from_a_chat_provider_tells_its_usage_always_and_the_client_wha
         assert (sent.stream, sent.include_usage) == (True, asked)
 
 
+def test_a_chat_provider_that_refuses_to_be_asked_for_its_usage_is_not_asked():
+    raw = json.dumps({"input": "hi", "stream": True}).encode()
+    body = json.loads(translate.request(RESPONSES, CHAT, raw, model="m", asks_usage=False).body)
+    assert (body["stream"], "stream_options" in body) == (True, False)
+
+
 def test_tools_are_strict_for_responses_only_when_the_client_said_so():
     tool = {"name": "f", "input_schema": {"type": "object"}}
     body, _ = send(MESSAGES, RESPONSES, max_tokens=9, messages=[USER], tools=[tool])

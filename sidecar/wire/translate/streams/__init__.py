@@ -5,8 +5,8 @@ A provider's stream -> the client's stream, while it runs: bytes of events in, b
                                              └── PartQueue: one part after the other
 
 One reader and one writer per format, and between them the events of `events`: three formats cost six classes, not nine
-translators. `translator.StreamTranslator` puts them together. Where nothing is translated, `tap.UsageTap` reads the
-usage off the passing bytes, and `extra.UsageFilter` takes out the usage chunk that only we asked for.
+translators. `translator.StreamTranslator` puts them together. `tap.UsageTap` reads usage, model and end off the passing
+bytes, translated or not; where they are not, `extra.UsageFilter` takes out the usage chunk that only we asked for.
 
 What becomes of what (`-` has no place there and is dropped):
 

@@ -15,7 +15,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Protocol
 
+from attrs import evolve
+
 from sidecar.errors import SidecarError
+from sidecar.wire.account import Account
 from sidecar.wire.answer import ANTHROPIC_TYPES
 from sidecar.wire.formats import Format
 from sidecar.wire.sse import BrokenStream, Event, EventParser
@@ -24,6 +27,7 @@ from sidecar.wire.translate.streams.events import Errored, Finished, StreamEvent
 from sidecar.wire.translate.streams.read_chat import ChatReader
 from sidecar.wire.translate.streams.read_messages import MessagesReader
 from sidecar.wire.translate.streams.read_responses import ResponsesReader
+from sidecar.wire.translate.streams.tap import UsageTap
 from sidecar.wire.translate.streams.write_chat import ChatWriter
 from sidecar.wire.translate.streams.write_messages import MessagesWriter
 from sidecar.wire.translate.streams.write_responses import ResponsesWriter
@@ -60,6 +64,7 @@ class StreamTranslator:
 
     def __init__(self, source: Format, target: Format, *, model: str, ids: StreamIds, include_usage: bool) -> None:
         self._events = EventParser()
+        self._tap = UsageTap(source)  # beside the reader, who has no use for the provider's own words
         self._reader: Reader = READERS[source](ids.suffix)
         self._writer = _writer(target, model, ids, include_usage=include_usage)
         self.complete = False
@@ -72,8 +77,14 @@ class StreamTranslator:
         """As far as the provider has told."""
         return self._reader.usage
 
+    @property
+    def account(self) -> Account:
+        """What the provider's stream said of itself, in the provider's words."""
+        return evolve(self._tap.account, usage=self.usage or self._tap.usage)
+
     def feed(self, chunk: bytes) -> bytes:
         """The client's bytes for the provider's next ones; none once the answer is complete or has failed."""
+        self._tap.feed(chunk)
         return b"" if self._over else self._write_all(self._read(self._events.feed(chunk)))
 
     def finish(self) -> bytes:

@@ -32,7 +32,7 @@ from sidecar.wire.translate.neutral import (
     joined,
 )
 from sidecar.wire.translate.writers import common
-from sidecar.wire.translate.writers.common import Options, present
+from sidecar.wire.translate.writers.common import Options, Recipient, present
 
 HINTS = ("service_tier", "verbosity", "prompt_cache_key", "prompt_cache_retention")
 USER_MAX = 64
@@ -40,11 +40,11 @@ USER_MAX = 64
 PLAIN = ("temperature", "top_p", "logprobs", "top_logprobs")
 
 
-def write(ask: Ask, model: str, _default_max_tokens: int, notes: Notes) -> dict[str, Any]:
+def write(ask: Ask, to: Recipient, notes: Notes) -> dict[str, Any]:
     options = Options(ask.options, notes)
-    body: dict[str, Any] = {"model": model, "messages": _messages(ask, model, notes)}
+    body: dict[str, Any] = {"model": to.model, "messages": _messages(ask, to.model, notes)}
     body.update(_tools(ask, options))
-    body.update(_limits(options, model))
+    body.update(_limits(options, to.model))
     if (shape := options.take("format")) is not None:
         body["response_format"] = (
             {"type": "json_object"}
@@ -52,7 +52,7 @@ def write(ask: Ask, model: str, _default_max_tokens: int, notes: Notes) -> dict[
             else {"type": "json_schema", "json_schema": common.openai_schema(shape)}
         )
     if ask.stream:
-        body.update(stream=True, stream_options={"include_usage": True})
+        body.update(stream=True, **({"stream_options": {"include_usage": True}} if to.asks_usage else {}))
     options.close()
     return body
 

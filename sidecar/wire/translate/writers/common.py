@@ -4,10 +4,24 @@ from collections.abc import Mapping
 from itertools import takewhile
 from typing import Any
 
+from attrs import frozen
+
 from sidecar.wire.translate.fields import Notes
 from sidecar.wire.translate.neutral import Choice, Mode, Option, Schema, Speaker, ToolName, Turn, joined
 
 EMPTY_SCHEMA: Mapping[str, Any] = {"type": "object", "properties": {}}
+
+
+@frozen
+class Recipient:
+    """What a writer must know of the provider that it writes for."""
+
+    model: str
+    """As the provider calls it."""
+    default_max_tokens: int
+    """For messages, where it must be said, when the client did not."""
+    asks_usage: bool
+    """Whether a stream of chat completions is asked for its usage."""
 
 
 class Options:

@@ -14,26 +14,26 @@ from sidecar.wire.translate.failures import UnsupportedField
 from sidecar.wire.translate.fields import Notes
 from sidecar.wire.translate.neutral import Ask, Call, Choice, Mode, Speaker, Thinking, Tool, Turn, joined
 from sidecar.wire.translate.writers import common
-from sidecar.wire.translate.writers.common import Options, present
+from sidecar.wire.translate.writers.common import Options, Recipient, present
 from sidecar.wire.translate.writers.messages_blocks import block, messages
 
 JSON_ONLY = "Answer with one JSON object and nothing else: no words before or after it, no code fence."
 MODES = {Mode.AUTO: "auto", Mode.REQUIRED: "any", Mode.NONE: "none", Mode.NAMED: "tool"}
 
 
-def write(ask: Ask, model: str, default_max_tokens: int, notes: Notes) -> dict[str, Any]:
+def write(ask: Ask, to: Recipient, notes: Notes) -> dict[str, Any]:
     options = Options(ask.options, notes)
     head, rest = common.headed(ask.turns)
     if not rest:  # a conversation must not be empty: the last to speak speaks as the user
         head, rest = head[:-1], (Turn(Speaker.USER, head[-1].parts),)
-    body: dict[str, Any] = {"model": model, "messages": messages(rest, notes)}
+    body: dict[str, Any] = {"model": to.model, "messages": messages(rest, notes)}
     system = [block(part, notes) for turn in head for part in turn.parts if joined((part,)).strip()]
     body.update(_tools(ask, options))
     config = _format(options, system)
-    thinking = _thinking(ask, options, model, default_max_tokens)
+    thinking = _thinking(ask, options, to.model, to.default_max_tokens)
     config.update(thinking.pop("output_config", {}))
     body.update(present(system=system or None, output_config=config or None), **thinking)
-    body.update(_sampling(options, model, thinks="thinking" in body))
+    body.update(_sampling(options, to.model, thinks="thinking" in body))
     body.update(_rest(options))
     if ask.stream:
         body["stream"] = True

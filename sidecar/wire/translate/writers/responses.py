@@ -35,7 +35,7 @@ from sidecar.wire.translate.neutral import (
 from sidecar.wire.translate.readers.responses import LOGPROBS
 from sidecar.wire.translate.writers import common
 from sidecar.wire.translate.writers.chat import user
-from sidecar.wire.translate.writers.common import Options, present
+from sidecar.wire.translate.writers.common import Options, Recipient, present
 
 ENCRYPTED = "reasoning.encrypted_content"
 LEAST_OUTPUT = 16
@@ -51,7 +51,7 @@ PLAIN = (
 )
 
 
-def write(ask: Ask, model: str, _default_max_tokens: int, notes: Notes) -> dict[str, Any]:
+def write(ask: Ask, to: Recipient, notes: Notes) -> dict[str, Any]:
     options = Options(ask.options, notes)
     if "stop" in ask.options:
         raise UnsupportedField(options.path("stop"), "it cannot stop at a text, so the answer would run on")
@@ -59,9 +59,10 @@ def write(ask: Ask, model: str, _default_max_tokens: int, notes: Notes) -> dict[
     if not rest:  # instructions alone ask for nothing
         head, rest = (), head
     instructions = "\n\n".join(joined(turn.parts, "\n\n") for turn in head)
-    body = {"model": model, "input": _input(rest, notes), "store": False, **present(instructions=instructions or None)}
+    said = present(instructions=instructions or None)
+    body = {"model": to.model, "input": _input(rest, notes), "store": False, **said}
     body.update(_tools(ask, options))
-    body.update(_limits(options, model))
+    body.update(_limits(options, to.model))
     body.update(_text(options))
     if ask.stream:
         body["stream"] = True

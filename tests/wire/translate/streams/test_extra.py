@@ -52,11 +52,35 @@ def test_arbitrary_bytes_pass_unchanged(chunks):
     assert filtered(chunks) == b"".join(chunks)
 
 
-def test_events_leave_as_soon_as_they_are_whole():
+def test_events_leave_as_soon_as_they_cannot_be_it():
     through = UsageFilter()
     for event in recording("chat.text").split(b"\n\n")[:3]:
-        assert through.feed(event) == b""
-        assert through.feed(b"\n\n") == event + b"\n\n"
+        start, choices, rest = event.partition(b'"choices":[{')
+        assert through.feed(start) == b""
+        assert through.feed(choices) == start + choices
+        assert through.feed(rest) == rest
+        assert through.feed(b"\n\n") == b"\n\n"
+
+
+def test_what_is_neither_leaves_when_it_is_whole():
+    through = UsageFilter()
+    assert through.feed(b"data: [DONE]") == b""
+    assert through.feed(b"\n\n") == b"data: [DONE]\n\n"
+
+
+@pytest.mark.parametrize(
+    ("half", "told"),
+    [
+        (b'data: {"id":"c","ob', b'data: {"id":"c","ob'),
+        (b'data: {"choices":[{"del', b""),  # which has gone already
+        (b'data: {"choices": [], "usa', b""),
+    ],
+)
+def test_of_half_an_event_nothing_is_told_that_can_only_be_it(half, told):
+    through = UsageFilter()
+    through.feed(half)
+    assert through.broken() == told
+    assert through.close() == b""
 
 
 def test_a_long_event_passes_while_it_comes():

@@ -1,10 +1,13 @@
 """What a passing stream says about itself, under any cut; and the one event that is taken out of it."""
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wire.translate.streams.recorded import RECORDINGS, WHOLE, format_of, name, recording, translator
 
+from sidecar.wire.account import Account
 from sidecar.wire.formats import Format
 from sidecar.wire.translate.neutral import Usage
 from sidecar.wire.translate.streams.tap import UsageTap
@@ -21,7 +24,7 @@ def tapped(form, chunks):
 
 
 def seen(tap):
-    return tap.usage, tap.complete, tap.failed, tap.finished_reason
+    return tap.account, tap.failed
 
 
 @pytest.mark.parametrize("path", RECORDINGS, ids=name)
@@ -71,7 +74,45 @@ def test_words_of_the_format_inside_a_text_mean_nothing():
         rb'data: {"choices":[{"index":0,"delta":{"content":"[DONE] \"usage\":{\"prompt_tokens\":1} \"error\""}}]}'
         b"\n\n"
     )
-    assert seen(tapped(Format.CHAT, [text])) == (None, False, False, None)
+    assert seen(tapped(Format.CHAT, [text])) == (Account(complete=False), False)
+
+
+def test_a_tap_and_a_translator_tell_the_same_account():
+    for path in WHOLE:
+        through = translator(format_of(path), Format.CHAT)
+        through.feed(path.read_bytes())
+        account = tapped(format_of(path), [path.read_bytes()]).account
+        assert through.account == account
+
+
+@pytest.mark.parametrize(
+    ("stem", "model"),
+    [
+        ("chat.text", "gpt-4o-mini-2024-07-18"),
+        ("chat.azure", "gpt-4o-mini-2024-07-18"),
+        ("messages.length", "claude-sonnet-4-5-20250929"),
+        ("responses.length", "gpt-5-mini-2025-08-07"),
+    ],
+)
+def test_a_tap_knows_the_model_by_the_name_the_provider_gives_it(stem, model):
+    assert tapped(Format[stem.split(".")[0].upper()], [recording(stem)]).model == model
+
+
+def test_moonshot_tells_the_cost_within_the_last_choice():
+    last = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "usage": {"prompt_tokens": 7}}]}
+    tap = tapped(
+        Format.CHAT,
+        [recording("chat.text").partition(b"\n\n")[0] + b"\n\n", b"data: %b\n\n" % json.dumps(last).encode()],
+    )
+    assert tap.usage == Usage(7)
+
+
+@pytest.mark.parametrize("odd", [{"finish_reason": 1}, {"finish_reason": "stop", "usage": "x"}, "x", None])
+@pytest.mark.parametrize("first", [b"", b'data: {"choices":[],"model":"m"}\n\n'])
+def test_odd_choices_do_not_hide_what_follows(odd, first):
+    event = b"data: %b\n\n" % json.dumps({"choices": [odd]}).encode()
+    usage = b'data: {"choices":[],"usage":{"prompt_tokens":7}}\n\n'
+    assert tapped(Format.CHAT, [first, event, usage]).usage == Usage(7)
 
 
 def test_a_tools_schema_that_speaks_of_usage_is_no_usage():

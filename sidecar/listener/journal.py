@@ -1,0 +1,35 @@
+"""
+What is written down of a request while it is under way, for telemetry: where its time went, and who was asked.
+
+It is the one thing that the steps of a request write into. Nothing is decided by it.
+"""
+
+from attrs import define, field
+
+from sidecar.upstream.order import Attempted
+from sidecar.wire.account import Account
+
+
+@define
+class Journal:
+    """Times are seconds; moments are those of the event loop's clock, which is also the dispatcher's."""
+
+    body_s: float = 0.0
+    """Waiting for the client to send its body."""
+    provider_s: float = 0.0
+    """Waiting for the provider from chunk to chunk, once it has begun to answer."""
+    client_s: float = 0.0
+    """Waiting for the client to take what it was sent."""
+    first_byte_at: float | None = None
+    """When the first bytes of the answer's body were there."""
+    bytes_out: int = 0
+    account: Account | None = None
+    """What the model's answer says it cost."""
+    streamed: bool = False
+    """Whether the answer is a stream of events."""
+    attempts: list[Attempted] = field(factory=list)
+
+    @property
+    def waited_s(self) -> float:
+        """For providers, in all."""
+        return self.provider_s + sum(attempt.waited_s for attempt in self.attempts)

@@ -1,0 +1,99 @@
+"""
+Everything that watches: metrics, the console's last minutes, the access log, traces. None of it decides anything.
+"""
+
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from attrs import frozen
+
+from sidecar.classifiers.breaker import State as CircuitState
+from sidecar.config.catalog import Catalog
+from sidecar.config.models import Config
+from sidecar.server.deciding import Brain
+from sidecar.telemetry.access import access_log
+from sidecar.telemetry.lag import lag_watched
+from sidecar.telemetry.meter import Metrics
+from sidecar.telemetry.pseudonym import Pseudonyms
+from sidecar.telemetry.recent import Recent
+from sidecar.telemetry.record import Teller
+from sidecar.telemetry.tally import Values
+from sidecar.telemetry.trace import Traces
+from sidecar.telemetry.tracer import open_tracer
+from sidecar.upstream.client import Client
+from sidecar.upstream.health import Health
+from sidecar.upstream.places import Places
+
+
+@frozen
+class Watchers:
+    metrics: Metrics
+    recent: Recent
+    traces: Traces
+    pseudonyms: Pseudonyms
+    tellers: tuple[Teller, ...]
+    """Who is told of every request."""
+    reopen_logs: Callable[[], None]
+
+
+@asynccontextmanager
+async def watchers(config: Config, metrics: Metrics) -> AsyncIterator[Watchers]:
+    """Raises CannotOpen for an access log that cannot be written, ExtraMissing for traces without their extra."""
+    recent = Recent(time.time)
+    tellers: list[Teller] = [metrics.told, recent.told]
+    lost: Counter[tuple[str, ...]] = Counter({("access_log",): 0})
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(lag_watched(metrics.lagged, time.monotonic))
+        tracer = await stack.enter_async_context(open_tracer(config.tracing))
+        access = await stack.enter_async_context(
+            access_log(config.telemetry, lambda count: lost.update({("access_log",): count}))
+        )
+        tellers += [teller.told for teller in (tracer, access) if teller is not None]
+        metrics.watch(
+            "sidecar_telemetry_dropped", lambda: {**lost, ("span",): 0 if tracer is None else tracer.dropped()}
+        )
+        key = config.telemetry.session_hash_key
+        yield Watchers(
+            metrics,
+            recent,
+            Traces(config.tracing.random_sampling, exporting=tracer is not None),
+            Pseudonyms(None if key is None else key.reveal()),
+            tuple(tellers),
+            _nothing if access is None else access.reopen,
+        )
+
+
+def _nothing() -> None:
+    """No log file is open."""
+
+
+def metrics_of(config: Config, catalog: Catalog) -> Metrics:
+    """Metrics whose labels are those of a configuration."""
+    return Metrics(
+        models=catalog.models,
+        routes=(route.name for route in config.routes),
+        vendors=(provider.model.partition("/")[0] for provider in config.providers),
+        classifier=config.routing.classifier.type,
+    )
+
+
+def watch_parts(
+    metrics: Metrics, config: Config, brain: Brain, *, client: Client, health: Health, places: Places
+) -> None:
+    """What is asked at each scrape."""
+    providers = dict.fromkeys(provider.name for provider in config.providers)
+    kind = config.routing.classifier.type.value
+
+    def circuit() -> Values:
+        return {(kind, each.value): each is brain.guard.circuit for each in CircuitState}
+
+    metrics.watch("sidecar_pins", lambda: metrics.pins_by_model(brain.pins.counts_now()))
+    metrics.watch("sidecar_pins_limit", lambda: {(): config.routing.session_max_entries})
+    metrics.watch("sidecar_pin_flights_waiting", lambda: {(): brain.flights.waiting})
+    metrics.watch("sidecar_classifier_circuit", circuit)
+    metrics.watch("sidecar_upstream_ejected", lambda: {(name,): health.ejected(name) for name in providers})
+    metrics.watch("sidecar_upstream_requests_active", lambda: {(name,): places.load(name)[0] for name in providers})
+    metrics.watch("sidecar_upstream_requests_pending", lambda: {(name,): places.load(name)[1] for name in providers})
+    metrics.watch("sidecar_upstream_connections", client.connections)

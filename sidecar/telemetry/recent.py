@@ -1,0 +1,154 @@
+"""
+The last quarter of an hour: what became of lookups and requests, in steps of five seconds, and the latest decisions.
+
+For the console and `sidecar top`, where no Prometheus is at hand. Memory is bounded by the number of steps and of
+decisions, whatever clients send, and being told costs about a microsecond: what is shown is worked out when somebody
+looks.
+
+Only requests for models count: probes of `/healthz` would drown a quiet hour.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from attrs import Factory, define
+
+from sidecar.errors import InvalidSessionId
+from sidecar.routing.decision import Decision, Lookup
+from sidecar.telemetry.record import Record
+
+STEP_S = 5
+STEPS = 180
+LATEST = 200
+
+OUTCOMES = tuple(lookup.value for lookup in Lookup)
+ASKED_FOR_A_PIN = frozenset({Lookup.HIT.value, Lookup.MISS.value, Lookup.EXPIRED.value, Lookup.MODEL_GONE.value})
+"""What the hit rate is a rate of; the others asked for none, and so could not hit one."""
+
+_PROBES = frozenset({"/healthz", "/api/hello"})
+_CLIENT_GONE = "client_gone"
+
+
+@define
+class _Step:
+    """Five seconds."""
+
+    lookups: dict[str, int] = Factory(dict)
+    """Outcome -> how many; what never happened is not in it."""
+    requests: int = 0
+    errors: int = 0
+    failovers: int = 0
+    moved: int = 0
+
+
+class Recent:
+    """`told` is a `sidecar.telemetry.record.Teller`. `clock`: Unix time, seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._steps: dict[int, _Step] = {}
+        self._latest: deque[tuple[Record, Decision]] = deque(maxlen=LATEST)
+        self._totals = _Step()
+
+    def told(self, record: Record) -> None:
+        """Counts one request, in the step in which it ended."""
+        if record.endpoint in _PROBES:
+            return
+        step = self._steps.get(at := int(self._clock()) // STEP_S) or self._begin(at)
+        step.requests += 1
+        if (decision := record.decision) is not None:
+            self._latest.append((record, decision))
+            _count(step, decision.lookup)
+        if record.failover is not None:
+            step.failovers += 1
+            step.moved += record.moved
+        if (code := record.code) is not None or record.status >= 400:  # noqa: PLR2004 - HTTP's own boundary
+            step.errors += code != _CLIENT_GONE
+            if code == InvalidSessionId.code:
+                _count(step, Lookup.INVALID)
+
+    def snapshot(self) -> dict[str, Any]:
+        """
+        As JSON has it; times are Unix seconds, steps come oldest first and without gaps, decisions newest first.
+
+            {"now", "step_seconds",
+             "lookups": [{"at", "hit", "miss", …: one number for each of OUTCOMES}],
+             "requests": [{"at", "count", "errors", "failovers", "moved"}],
+             "decisions": [{"at", "endpoint", "model", "decided", "route", "reason", "pin", "source", "session", "ms",
+                            "status", "code", "failover", "moved", "trace_id"}],
+             "hits", "lookups_total", "requests_total", "errors_total", "failovers_total", "moved_total"}
+
+        `at` of a step is its beginning, that of a decision the end of its request. The totals are those since the
+        start; `lookups_total` counts what could have been a hit. `model` is the one that answered, `decided` the one
+        that the decision put first; `session` is a hash.
+        """
+        now = self._clock()
+        last = int(now) // STEP_S
+        steps = [(at * STEP_S, self._steps.get(at) or _Step()) for at in range(last - STEPS + 1, last + 1)]
+        return {
+            "now": now,
+            "step_seconds": STEP_S,
+            "lookups": [
+                {"at": at, **{outcome: step.lookups.get(outcome, 0) for outcome in OUTCOMES}} for at, step in steps
+            ],
+            "requests": [{"at": at, **_counts(step)} for at, step in steps],
+            "decisions": [_shown(record, decision) for record, decision in reversed(self._latest)],
+            **self._since_start(),
+        }
+
+    def _begin(self, at: int) -> _Step:
+        """A new step, and farewell to those that are too old; or too young, when the clock was set back."""
+        for other in [other for other in self._steps if not at - STEPS < other <= at + STEPS]:
+            _add(self._totals, self._steps.pop(other))
+        step = self._steps[at] = _Step()
+        return step
+
+    def _since_start(self) -> dict[str, int]:
+        total = _Step()
+        for step in (self._totals, *self._steps.values()):
+            _add(total, step)
+        counts = _counts(total)
+        return {
+            "hits": total.lookups.get(Lookup.HIT.value, 0),
+            "lookups_total": sum(n for outcome, n in total.lookups.items() if outcome in ASKED_FOR_A_PIN),
+            "requests_total": counts.pop("count"),
+            **{f"{name}_total": number for name, number in counts.items()},
+        }
+
+
+def _count(step: _Step, outcome: str) -> None:
+    step.lookups[outcome] = step.lookups.get(outcome, 0) + 1
+
+
+def _add(total: _Step, step: _Step) -> None:
+    for outcome, number in step.lookups.items():
+        total.lookups[outcome] = total.lookups.get(outcome, 0) + number
+    total.requests += step.requests
+    total.errors += step.errors
+    total.failovers += step.failovers
+    total.moved += step.moved
+
+
+def _counts(step: _Step) -> dict[str, int]:
+    return {"count": step.requests, "errors": step.errors, "failovers": step.failovers, "moved": step.moved}
+
+
+def _shown(record: Record, decision: Decision) -> dict[str, Any]:
+    return {
+        "at": round(record.began_at_s + record.seconds, 3),
+        "endpoint": record.endpoint,
+        "model": record.model or decision.model,
+        "decided": decision.model,
+        "route": decision.route,
+        "reason": decision.reason.value,
+        "pin": decision.lookup.value,
+        "source": None if record.session is None else record.session.source,
+        "session": record.session_hash,
+        "ms": round(record.seconds * 1000, 3),
+        "status": record.status,
+        "code": record.code,
+        "failover": record.failover,
+        "moved": record.moved,
+        "trace_id": record.trace.trace_id,
+    }

@@ -1,0 +1,153 @@
+"""
+Reading what an answer says of itself while its bytes go by. Nobody waits for a tap, and none of them ever raises.
+
+    tap = tap_for(form, content_type, content_encoding)
+    for every chunk that passes:   tap.feed(chunk)
+    afterwards, however it ended:  tap.account
+
+A stream is read by `UsageTap`, event by event; a whole JSON answer by `WholeTap`, once it is over; a compressed one of
+either kind through `UnpackingTap`. What is none of these (audio, a file, brotli) has no tap.
+"""
+
+import zlib
+from collections import deque
+from typing import Protocol
+
+import msgspec
+from msgspec import Raw, Struct
+
+from sidecar.wire.account import Account, word
+from sidecar.wire.formats import Format
+from sidecar.wire.translate.streams.tap import UsageTap
+from sidecar.wire.translate.streams.usage import NOTHING, read_usage
+
+WHOLE_BYTES = 64 * 1024
+"""A JSON answer up to this length is decoded, in a microsecond per KiB. Of a longer one so much of its end is kept."""
+PIECE_BYTES = 64 * 1024
+"""So much is unpacked at once."""
+BURST_BYTES = 1024 * 1024
+"""One chunk that unpacks to more than this is no answer of a model."""
+UNPACKED_BYTES = 8 * 1024 * 1024
+"""So much of an answer is unpacked in all."""
+_USAGE = b'"usage"'
+
+
+class Tap(Protocol):
+    def feed(self, chunk: bytes) -> None:
+        """The next bytes that pass."""
+        ...
+
+    @property
+    def account(self) -> Account | None:
+        """What is known so far; None when nothing is."""
+        ...
+
+
+def tap_for(form: Format, content_type: str, content_encoding: str = "") -> Tap | None:
+    """The tap for an answer with these headers, or None when there is nothing in it that could be read."""
+    kind = content_type.partition(";")[0].strip().lower()
+    packing = content_encoding.strip().lower()
+    tap: Tap
+    if kind == "text/event-stream":
+        tap = UsageTap(form)
+    elif kind == "application/json" or kind.endswith("+json"):
+        tap = WholeTap(form)
+    else:
+        return None
+    if packing in {"gzip", "x-gzip", "deflate"}:
+        return UnpackingTap(tap)
+    return tap if packing in {"", "identity"} else None
+
+
+class _Choice(Struct):
+    finish_reason: object = None
+
+
+class _Whole(Struct):
+    """All formats at once: no two use one name for two things."""
+
+    usage: Raw = NOTHING
+    model: object = None
+    choices: list[_Choice] | None = None
+    stop_reason: object = None
+    status: object = None
+
+
+_decoder = msgspec.json.Decoder(_Whole)
+
+
+def read_whole(form: Format, body: bytes) -> Account | None:
+    """The account of a whole answer, `body` being its JSON; None when it is none, or says nothing."""
+    try:
+        whole = _decoder.decode(body)
+    except (ValueError, RecursionError):
+        return None
+    said = whole.choices[0].finish_reason if whole.choices else whole.stop_reason or whole.status
+    account = Account(read_usage(form, whole.usage, None), word(said), word(whole.model))
+    return account if account != Account() else None
+
+
+class WholeTap:
+    """
+    Keeps the chunks as they are until somebody asks.
+
+    Of an answer too long to be decoded only the end is kept, where everybody puts the usage; its model and its reason
+    to stop may then be unknown. That the `usage` found there is the answer's own, and not something inside of it, is
+    certain: what follows it must be JSON that closes one brace.
+    """
+
+    def __init__(self, form: Format) -> None:
+        self._format = form
+        self._pieces: deque[bytes] = deque()
+        self._bytes = 0
+        self._cut = False
+
+    def feed(self, chunk: bytes) -> None:
+        self._pieces.append(chunk)
+        self._bytes += len(chunk)
+        while self._bytes - len(self._pieces[0]) >= WHOLE_BYTES:
+            self._bytes -= len(self._pieces.popleft())
+            self._cut = True
+
+    @property
+    def account(self) -> Account | None:
+        kept = b"".join(self._pieces)
+        if not self._cut and len(kept) <= WHOLE_BYTES:
+            return read_whole(self._format, kept)
+        found = kept.rfind(_USAGE)
+        return read_whole(self._format, b"{" + kept[found:]) if found >= 0 else None
+
+
+class UnpackingTap:
+    """Unpacks gzip and zlib beside the relay, for `inner`; gives up on what unpacks to too much."""
+
+    def __init__(self, inner: Tap) -> None:
+        self._inner = inner
+        self._inflater = zlib.decompressobj(47)  # either of them
+        self._left = UNPACKED_BYTES
+        self._lost = False
+
+    def feed(self, chunk: bytes) -> None:
+        if self._lost:
+            return
+        try:
+            self._unpack(chunk, min(BURST_BYTES, self._left))
+        except zlib.error:
+            self._lost = True
+
+    def _unpack(self, packed: bytes, most: int) -> None:
+        while True:
+            plain = self._inflater.decompress(packed, PIECE_BYTES)
+            self._inner.feed(plain)
+            self._left -= len(plain)
+            most -= len(plain)
+            packed = self._inflater.unconsumed_tail
+            if most < 0:
+                self._lost = True
+            if self._lost or (not packed and len(plain) < PIECE_BYTES):
+                return
+
+    @property
+    def account(self) -> Account | None:
+        """None too for what was not read to its end: of a part, the cost would be wrong."""
+        return None if self._lost else self._inner.account

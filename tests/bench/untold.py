@@ -1,0 +1,92 @@
+"""
+`sidecar up` with nobody to tell: what the overhead of telemetry is measured against.
+
+    python tests/bench/untold.py CONFIG [--port …]     as `sidecar up CONFIG [--port …]`
+
+The same program, composed without what only watches: no records, no metrics, no access log, no spans, no watch on the
+event loop, nothing read out of answers, and no clocks read for where a request's time went. What clients can see stays:
+ids of requests and traces, and the `x-sidecar-…` headers. So do the clocks that time limits, pins and the health of
+providers need, and the list of attempts, which a few of them share.
+
+The product has no such switch, and needs none: its parts are exchanged here before they are put together.
+"""
+
+import sys
+import time
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from sidecar import cli
+from sidecar.listener import proxy, relay
+from sidecar.listener.body import Bodies, Body, _encoding, read_body
+from sidecar.listener.door import Door
+from sidecar.listener.passage import Untouched
+from sidecar.server import serving
+from sidecar.server.watching import Watchers
+from sidecar.telemetry.meter import Metrics
+from sidecar.telemetry.pseudonym import Pseudonyms
+from sidecar.telemetry.recent import Recent
+from sidecar.telemetry.trace import Traces
+
+
+class Deaf(Metrics):
+    """Has every metric, and counts nothing."""
+
+    def _ignore(self, *_):
+        pass
+
+    told = judged = attempted = changed = removed = dropped = pin_created = pin_moved = pin_removed = _ignore
+
+    def store_counter(self, _store, _operation):
+        return _nothing
+
+
+def _nothing():
+    pass
+
+
+class Untelling(Door):
+    def _tell(self, *_):
+        pass
+
+
+class Unclocked(Bodies):
+    async def read(self, request, _journal):
+        content = await read_body(request, max_bytes=self.max_bytes, timeout_s=self.timeout_s)
+        return Body(content, _encoding(request) is not None)
+
+
+@asynccontextmanager
+async def unwatched(_config, metrics):
+    yield Watchers(metrics, Recent(time.time), Traces(), Pseudonyms(), (), _nothing)
+
+
+def deaf(_config, catalog):
+    return Deaf(models=catalog.models, routes=())
+
+
+def unread(form, reply):
+    return Untouched(form, events=reply.is_events and not reply.is_encoded)
+
+
+async def next_chunk(reply, _journal):
+    return await reply.chunk()
+
+
+async def write(response, out, _journal):
+    if out:
+        await response.write(out)
+
+
+def silence():
+    serving.watchers, serving.metrics_of = unwatched, deaf
+    serving.Door, serving.Bodies = Untelling, Unclocked
+    proxy.untouched = unread
+    relay._next, relay._write = next_chunk, write
+
+
+if __name__ == "__main__":
+    silence()
+    if not Path(sys.argv[1]).is_file():
+        sys.exit("usage: untold.py CONFIG [options of `sidecar up`]")
+    sys.exit(cli.main(["up", *sys.argv[1:]]))

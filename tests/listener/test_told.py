@@ -1,0 +1,188 @@
+"""What telemetry is told of a request: where its time went, what it weighed, who was asked."""
+
+import asyncio
+import json
+import time
+
+import aiohttp
+from aiohttp.test_utils import RawTestServer
+from provider import (
+    CHAT_EVENTS,
+    COMPLETION,
+    END,
+    EVENTS_HEAD,
+    KEYS,
+    MESSAGES_EVENTS,
+    answers,
+    before,
+    chunk,
+    entry,
+    whole,
+)
+from rawclient import connected, request
+from running import chat
+
+from sidecar.listener.body import Bodies
+from sidecar.listener.door import Door
+from sidecar.telemetry.pseudonym import Pseudonyms
+from sidecar.telemetry.trace import Traces
+
+ENDPOINT = "/v1/chat/completions"
+ASK = json.dumps(chat()).encode()
+
+
+def proxy(provider, model="openai/first", **more):
+    return before(entry(provider, model), **more)
+
+
+async def test_a_providers_slowness_is_not_counted_as_ours(start, provider):
+    async def slow(call):
+        await asyncio.sleep(0.3)
+        await call.send(EVENTS_HEAD + chunk(CHAT_EVENTS[0]))
+        await asyncio.sleep(0.3)
+        await call.send(b"".join(chunk(event) for event in CHAT_EVENTS[1:]) + END)
+
+    provider.story = slow
+    sidecar = await start(proxy(provider), KEYS)
+    async with sidecar.client.post(ENDPOINT, json=chat(stream=True)) as answer:
+        await answer.read()
+    took = await sidecar.total("sidecar_http_request_duration_seconds_sum")
+    added = await sidecar.total("sidecar_added_latency_seconds_sum")
+    assert took > 0.55
+    assert added < took - 0.5
+    assert await sidecar.total("sidecar_upstream_first_byte_seconds_sum") > 0.25
+    assert await sidecar.total("sidecar_upstream_duration_seconds_sum") > 0.55
+
+
+async def test_a_clients_slowness_to_ask_is_not_counted_as_ours(start, provider):
+    provider.story = answers(COMPLETION)
+    sidecar = await start(proxy(provider), KEYS)
+    sent = request("POST", ENDPOINT, "content-type: application/json", "connection: close", body=ASK)
+    async with connected(sidecar.port) as client:
+        await client.send(sent[:-10])
+        await asyncio.sleep(0.4)
+        await client.send(sent[-10:])
+        await client.heard("POST")
+    took = await sidecar.total("sidecar_http_request_duration_seconds_sum")
+    assert await sidecar.total("sidecar_added_latency_seconds_sum") < took - 0.3
+
+
+async def test_bytes_are_counted_both_ways(start, provider):
+    provider.story = answers(COMPLETION)
+    sidecar = await start(proxy(provider), KEYS)
+    async with sidecar.client.post(ENDPOINT, data=ASK, headers={"content-type": "application/json"}) as answer:
+        body = await answer.read()
+    metrics = await sidecar.metrics()
+    assert metrics[f'sidecar_http_request_bytes_total{{endpoint="{ENDPOINT}"}}'] == len(ASK)
+    assert metrics[f'sidecar_http_response_bytes_total{{endpoint="{ENDPOINT}"}}'] == len(body)
+
+
+async def test_a_request_is_in_flight_until_it_is_over(start, provider):
+    arrived, go = asyncio.Event(), asyncio.Event()
+
+    async def waits(call):
+        arrived.set()
+        await go.wait()
+        await call.send(whole(b"{}"))
+
+    provider.story = waits
+    sidecar = await start(proxy(provider), KEYS)
+    asked = asyncio.ensure_future(sidecar.client.post(ENDPOINT, json=chat()))
+    await arrived.wait()
+    during = await sidecar.metrics()
+    go.set()
+    await (await asked).read()
+    name = f'sidecar_http_requests_in_flight{{endpoint="{ENDPOINT}"}}'
+    active = 'sidecar_upstream_requests_active{provider="openai/first"}'
+    assert (during[name], during[active]) == (1, 1)
+    await sidecar.shows(name, 0)
+    await sidecar.shows(active, 0)
+    assert during['sidecar_upstream_connections{state="active"}'] == 1
+
+
+async def test_a_client_that_does_not_wait_leaves_an_abandoned_attempt(start, provider):
+    arrived = asyncio.Event()
+
+    async def silent(call):
+        arrived.set()
+        await call.gone.wait()
+
+    provider.story = silent
+    sidecar = await start(proxy(provider), KEYS)
+    async with connected(sidecar.port) as client:
+        await client.send(request("POST", ENDPOINT, "content-type: application/json", body=ASK))
+        await arrived.wait()
+    name = 'sidecar_upstream_attempts_total{outcome="abandoned",provider="openai/first"}'
+    metrics = await sidecar.shows(name, 1)
+    assert metrics['sidecar_errors_total{code="client_gone"}'] == 1
+
+
+async def test_every_attempt_of_a_request_is_told(start, provider):
+    async def fails(call):
+        if call.request.json["model"] == "first":
+            await call.send(whole(b"{}", status=500))
+        else:
+            await answers(COMPLETION)(call)
+
+    provider.story = fails
+    route = {
+        "name": "code_generation",
+        "description": "generating new code, writing functions, or creating boilerplate",
+        "models": ["openai/first", "openai/second"],
+    }
+    both = before(entry(provider), entry(provider, "openai/second"), routing_preferences=[route])
+    sidecar = await start(both, KEYS)
+    async with sidecar.client.post(ENDPOINT, json=chat(), headers={"x-session-id": "s"}) as answer:
+        assert (answer.status, answer.headers["x-sidecar-attempts"]) == (200, "2")
+    metrics = await sidecar.metrics()
+    assert metrics['sidecar_upstream_attempts_total{outcome="server_error",provider="openai/first"}'] == 1
+    assert metrics['sidecar_upstream_duration_seconds_count{provider="openai/second"}'] == 1
+    assert metrics['sidecar_failovers_total{pin="kept",reason="server_error"}'] == 1
+
+
+async def test_what_a_broken_off_stream_had_cost_so_far_is_told(start, provider):
+    begun = asyncio.Event()
+
+    async def stays(call):
+        await call.send(EVENTS_HEAD + chunk(MESSAGES_EVENTS[0]))
+        begun.set()
+        await call.gone.wait()
+
+    provider.story = stays
+    sidecar = await start(proxy(provider, "anthropic/first"), KEYS)
+    asked = {"model": "first", "max_tokens": 9, "stream": True, "messages": [{"role": "user", "content": "x"}]}
+    async with connected(sidecar.port) as client:
+        await client.send(
+            request("POST", "/v1/messages", "content-type: application/json", body=json.dumps(asked).encode())
+        )
+        await begun.wait()
+        await client.head()
+        await client.chunk()
+    labels = 'model="anthropic/first",pinned="false"'
+    await sidecar.shows('sidecar_errors_total{code="client_gone"}', 1)
+    assert f"sidecar_prompt_tokens_total{{{labels}}}" in await sidecar.metrics()
+
+
+async def test_a_teller_that_breaks_costs_nobody_an_answer(caplog):
+    def breaks(_record):
+        raise RuntimeError
+
+    door = Door(
+        bodies=Bodies(1000, 1.0),
+        decider=None,
+        proxy=None,
+        forwarder=None,
+        tellers=(breaks,),
+        traces=Traces(),
+        pseudonyms=Pseudonyms(),
+        cors_origins=(),
+        clock=time.monotonic,
+        wall=time.time,
+    )
+    async with (
+        RawTestServer(door) as server,
+        aiohttp.ClientSession() as client,
+        client.get(server.make_url("/healthz")) as answer,
+    ):
+        assert (answer.status, await answer.json()) == (200, {"status": "ok"})
+    assert "in telemetry" in caplog.text

@@ -1,0 +1,40 @@
+"""A pin as the table keeps it: what goes in comes out, and what pins have in common is kept once."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.routing.decision import Pin, Reason
+from sidecar.routing.packed import MOST_COMMON, Entry, Packing
+
+NUMBERS = st.floats(allow_nan=False)
+PINS = st.builds(
+    Pin,
+    st.lists(st.text(max_size=3), min_size=1, max_size=3).map(tuple),
+    st.none() | st.text(max_size=3),
+    st.sampled_from(Reason),
+    NUMBERS,
+    st.booleans(),
+    st.text(max_size=3),
+    st.none() | NUMBERS,
+    st.lists(st.tuples(st.text(max_size=3), NUMBERS), max_size=3).map(tuple),
+)
+
+
+@given(pin=PINS)
+def test_a_pin_comes_out_as_it_went_in(pin):
+    entry = Entry(*Packing().packed(pin, 3.0), expires_at=20.0, turns=2)
+    held = entry.held(now=10.0)
+    assert (held.pin, held.expires_in_s, held.turns, held.age_s, entry.made_at) == (pin, 10.0, 2, 7.0, 3.0)
+
+
+def test_what_pins_have_in_common_is_kept_once():
+    packing = Packing()
+    one, other = (Pin((f"m/{'x' * 2}",), "code", Reason.ROUTED, float(at), scores=(("code", at),)) for at in (1, 2))
+    assert packing.packed(one, 0.0)[0] is packing.packed(other, 0.0)[0]
+
+
+def test_routes_that_clients_invent_are_not_remembered_for_ever():
+    packing = Packing()
+    for n in range(3 * MOST_COMMON):
+        packing.packed(Pin(("m/m",), f"route-{n}", Reason.ROUTED, 0.0), 0.0)
+    assert len(packing) <= MOST_COMMON
