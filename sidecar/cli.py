@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its own last flush
+        _forget_output()
         return BROKEN_PIPE
     except ConfigError as exc:
         print(exc, file=sys.stderr)
@@ -199,12 +199,25 @@ def _look() -> Look:
 
 
 def _say(asked: argparse.Namespace, answer: Answer) -> int:
-    if answer.raw is None:
-        print(answer.shown(as_json=asked.json))
-    else:
-        for piece in answer.raw:
-            sys.stdout.buffer.write(piece)
+    try:
+        if answer.raw is None:
+            print(answer.shown(as_json=asked.json))
+        else:
+            for piece in answer.raw:
+                sys.stdout.buffer.write(piece)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        _forget_output()
+        print(f"sidecar: cannot write to standard output: {exc.strerror}", file=sys.stderr)
+        return 1
     return answer.code
+
+
+def _forget_output() -> None:
+    """What could not be written: Python would complain at its own last flush."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _ask(asked: argparse.Namespace) -> int:

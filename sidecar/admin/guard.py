@@ -77,7 +77,7 @@ class Guard:
                 raise NotFromLoopback(f"{asking.path[:200]} answers loopback only")
             if len(asking.hosts) != 1 or not self._is_ours(asking.hosts[0]):
                 raise ForeignHost("the Host header names neither loopback nor the address of this port")
-        if is_cross_site(asking) and not (asking.method in READING and (_is_link(asking) or asking.path in POD_NETWORK)):
+        if is_cross_site(asking) and not _is_for_other_sites(asking):
             raise CrossSite("a page of another site may change nothing here, nor have anything read")
 
     def _is_ours(self, host: str) -> bool:
@@ -121,6 +121,8 @@ def is_cross_site(asking: Asking) -> bool:
     return origin is not None and [origin.lower()] != [f"http://{host.lower()}" for host in asking.hosts]
 
 
-def _is_link(asking: Asking) -> bool:
-    """Whether the answer is to fill a window of its own, under our name: a link, not a picture, a frame or a script."""
-    return asking.headers.get("Sec-Fetch-Dest") == "document"
+def _is_for_other_sites(asking: Asking) -> bool:
+    """What anybody may read, and a link: the answer fills a window of its own, not a picture, a frame or a script."""
+    if asking.method not in READING:
+        return False
+    return asking.path in POD_NETWORK or asking.headers.get("Sec-Fetch-Dest") == "document"

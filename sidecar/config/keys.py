@@ -59,7 +59,7 @@ from sidecar.config.values import (
     word_of,
     yes_no,
 )
-from sidecar.config.variables import endpoint, headers, optional_endpoint, secret, url
+from sidecar.config.variables import endpoint, hash_key, headers, optional_endpoint, optional_headers, secret, url
 
 MAX_ROUTE_MODELS = 32
 MAX_EXAMPLES = 500
@@ -329,8 +329,6 @@ class ResponsesStateReader:
         return state
 
 
-
-
 def access_log(node: Node, reading: Reading) -> str | None:
     """`off`, which YAML reads as false, `stdout`, or a file's path."""
     if node.value is False or node.value == "off":
@@ -346,7 +344,7 @@ TELEMETRY = Table(
         "access_log_format": one_of(LogFormat),
         "log_format": one_of(LogFormat),
         "log_level": one_of(LogLevel),
-        "session_hash_key": secret,
+        "session_hash_key": hash_key,
     },
 )
 
@@ -355,7 +353,7 @@ TRACING = Table(
     keys={
         "random_sampling": number(PER_CENT),
         "endpoint": optional_endpoint,
-        "headers": headers,
+        "headers": optional_headers,
         "service_name": name,
         "raw_session_ids": yes_no,
     },

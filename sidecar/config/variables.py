@@ -52,6 +52,23 @@ def headers(node: Node, reading: Reading) -> Mapping[str, Secret]:
     return found
 
 
+def hash_key(node: Node, reading: Reading) -> Secret:
+    """A key that may wait for its variable: without it, another one is made up."""
+    key = secret(node, reading)
+    if key.reveal() is None:
+        reading.warn(node, f"is random at each start: the environment variable {key.variable} is not set")
+    return key
+
+
+def optional_headers(node: Node, reading: Reading) -> Mapping[str, Secret]:
+    """Headers that may wait for their variables: without them, they are not sent."""
+    found = headers(node, reading)
+    for name, inner in node.value.items() if isinstance(node.value, dict) else ():
+        if name in found and found[name].reveal() is None:
+            reading.warn(inner, f"is not sent: the environment variable {found[name].variable} is not set")
+    return found
+
+
 def url(node: Node, reading: Reading) -> Url:
     """An http(s) base URL without credentials, query or fragment, and without a slash at its end."""
     value, variable = _expand(_written(node), reading.environ)

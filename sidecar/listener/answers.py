@@ -13,12 +13,15 @@ from multidict import CIMultiDict
 from sidecar.errors import SidecarError
 from sidecar.listener.decisions import Decided
 from sidecar.listener.journal import Journal
+from sidecar.listener.relay import CLIENT_GONE
 from sidecar.telemetry.trace import Trace
 from sidecar.upstream.failover import Trip
 from sidecar.upstream.limits import Overloaded
 from sidecar.wire.answer import error_body
 from sidecar.wire.formats import Format
 
+CLIENT_CLOSED_REQUEST = 499
+"""nginx's word for a client that did not wait for its answer; nobody sees it but metrics and log."""
 NOTHING = "-"
 """What a header says when there is nothing to say, as in Envoy's logs."""
 
@@ -47,7 +50,8 @@ class Way:
     """Whether they moved the session's pin."""
 
     def with_decision(self, decided: Decided, requested: str | None, operation: str | None = None) -> "Way":
-        return evolve(self, decided=decided, requested=requested, operation=operation)
+        # Not `evolve`, which takes five times as long: every request comes by here.
+        return Way(self.endpoint, self.trace, self.cors, self.journal, decided, requested, operation)
 
     def with_attempts(self, trip: Trip, model: str | None, *, answered: bool, moved: bool = False) -> "Way":
         attempts = sum(made.failure.asked for made in trip.made) + answered
@@ -104,8 +108,8 @@ class Answer:
 
     @property
     def size(self) -> int:
-        """Of its body, in bytes."""
-        return len(self.body)
+        """Of its body, in bytes; of one that a client did not wait for, what it got before it went."""
+        return len(self.body) or self.way.journal.bytes_out
 
     def response(self) -> web.Response:
         headers = self.headers
@@ -129,7 +133,8 @@ class Relayed:
 
     @property
     def status(self) -> int:
-        return self.sent.status
+        """The one that was sent, unless the client was gone before the end."""
+        return CLIENT_CLOSED_REQUEST if self.code == CLIENT_GONE else self.sent.status
 
     @property
     def size(self) -> int:

@@ -62,35 +62,41 @@ class Bodies:
     timeout_s: float
 
     async def read(self, request: web.BaseRequest, journal: Journal) -> Body:
-        """All of a request's body; how long it took to come is written down. Raises as `read_body`."""
+        """
+        All of a request's body; how long it took to come is written down.
+
+        Raises BodyTooLarge, RequestTimeout when the client takes longer than `timeout_s` to send it,
+        UnsupportedEncoding, ExpectationFailed, and RequestError when what it sends cannot be decompressed.
+        """
+        encoding = _encoding(request)
         began = time.monotonic()
         try:
-            content = await read_body(request, max_bytes=self.max_bytes, timeout_s=self.timeout_s)
+            raw = await read_raw(request, max_bytes=self.max_bytes, timeout_s=self.timeout_s)
         finally:
             journal.body_s += time.monotonic() - began
-        return Body(content, _encoding(request) is not None)
+        return unpacked(raw, encoding, self.max_bytes)
 
 
-async def read_body(request: web.BaseRequest, *, max_bytes: int, timeout_s: float) -> bytes:
-    """
-    The body as it was before any `content-encoding`.
+def unpacked(raw: bytes, encoding: str | None, max_bytes: int) -> Body:
+    """`raw` as it was before its `content-encoding`, which is None when it has none. Raises as `Bodies.read`."""
+    if encoding is None:
+        return Body(raw, was_encoded=False)
+    return Body(_decompress(raw, _MACHINES[encoding], max_bytes), was_encoded=True)
 
-    Raises BodyTooLarge, RequestTimeout when the client takes longer than `timeout_s` to send it, UnsupportedEncoding,
-    ExpectationFailed, and RequestError when what it sends cannot be decompressed.
-    """
+
+async def read_raw(request: web.BaseRequest, *, max_bytes: int, timeout_s: float) -> bytes:
+    """The body as it comes. Raises BodyTooLarge, RequestTimeout, ExpectationFailed, RequestError: see `Bodies.read`."""
     if (request.content_length or 0) > max_bytes:
         raise _too_large(max_bytes)
-    encoding = _encoding(request)
     if _expects_word(request):
         _continue(request)
     try:
         async with asyncio.timeout(None if request.content.is_eof() else timeout_s):
-            raw = await _read(request, max_bytes)
+            return await _read(request, max_bytes)
     except web.RequestPayloadError as exc:
         raise RequestError("The body is not framed as its headers say, or ends too early.") from exc
     except TimeoutError as exc:
         raise RequestTimeout(f"The body did not arrive within {timeout_s:g} s.") from exc
-    return raw if encoding is None else _decompress(raw, _MACHINES[encoding], max_bytes)
 
 
 def _encoding(request: web.BaseRequest) -> str | None:

@@ -97,7 +97,8 @@ def decision_body(decided: Decided, trace: Trace) -> bytes:
             pinned=decision.pinned,
             reason=decision.reason,
             session_id=UNSET if session is None else session.session_id,
-            expires_in=UNSET if expires_in_s is None else math.ceil(expires_in_s),
+            # To the millisecond first: the difference of two clock readings may be a hair over the whole seconds.
+            expires_in=UNSET if expires_in_s is None else math.ceil(round(expires_in_s, 3)),
             trace_id=trace.trace_id,
         )
     )

@@ -10,10 +10,11 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from aiohttp import web
+from aiohttp import HttpVersion, HttpVersion11, web
+from aiohttp.hdrs import USER_AGENT
 
 from sidecar.errors import MethodNotAllowed, NotFound, OriginNotAllowed, RequestError, SidecarError
-from sidecar.listener.answers import Abandoned, Answer, Exchange, Way, refusal
+from sidecar.listener.answers import CLIENT_CLOSED_REQUEST, Abandoned, Answer, Exchange, Way, refusal
 from sidecar.listener.body import Bodies
 from sidecar.listener.cors import METHODS, cors_headers
 from sidecar.listener.decisions import Decider, decision_body
@@ -39,8 +40,7 @@ FORWARDED = "/v1/*"
 """The label of everything below /v1 that has none of its own."""
 
 NO_ACCOUNT = Account()
-CLIENT_CLOSED_REQUEST = 499
-"""nginx's word for a client that did not wait for its answer; nobody sees it but metrics and log."""
+HTTP_11 = "HTTP/1.1"
 
 
 class Door:
@@ -138,62 +138,67 @@ class Door:
         )
 
     def _tell(self, exchange: Exchange, began: float, request: web.BaseRequest) -> None:
-        try:
-            record = self._record(exchange, began, request)
-            for tell in self._tellers:
+        record = self._record(exchange, began, request)
+        for tell in self._tellers:
+            try:
                 tell(record)
-        except Exception:  # noqa: BLE001 - what is told of an answer is never worth the answer
-            faults.exception("unexpected, in telemetry", extra={"trace": exchange.way.trace.trace_id})
+            except Exception:  # noqa: BLE001 - what is told of an answer is never worth the answer
+                faults.exception("unexpected, in telemetry", extra={"trace": record.trace.trace_id})
 
     def _record(self, exchange: Exchange, began: float, request: web.BaseRequest) -> Record:
         way, seconds = exchange.way, self._clock() - began
-        journal, session = way.journal, way.decided.session if way.decided else None
-        account = journal.account or NO_ACCOUNT
-        first_at = journal.first_byte_at
+        journal, decided = way.journal, way.decided
+        decision, session = (None, None) if decided is None else (decided.decision, decided.session)
+        account, first_at = journal.account or NO_ACCOUNT, journal.first_byte_at
+        # By position, in the order of its fields: with names it takes twenty times as long.
         return Record(
-            endpoint=way.endpoint,
-            method=request.method,
-            status=exchange.status,
-            trace=way.trace,
-            began_at_s=self._wall() - seconds,
-            seconds=seconds,
-            protocol=f"HTTP/{request.version.major}.{request.version.minor}",
-            client=request.remote or "",
-            user_agent=request.headers.get("user-agent", ""),
-            code=exchange.code,
-            culprit=exchange.culprit,
-            body_s=journal.body_s,
-            provider_s=journal.waited_s,
-            client_s=journal.client_s,
-            first_byte_s=None if first_at is None else first_at - began,
-            bytes_in=request.content.total_bytes,
-            bytes_out=exchange.size,
-            requested=way.requested,
-            decision=way.decided.decision if way.decided else None,
-            session=session,
-            session_hash=self._pseudonyms.of(session) if session else "",
-            model=way.answering,
-            attempts=tuple(_told(made, began) for made in journal.attempts),
-            failover=way.failover,
-            moved=way.moved,
-            streamed=journal.streamed,
-            operation=way.operation,
-            usage=account.usage,
-            finish=account.finish,
-            response_model=account.response_model,
+            way.endpoint,
+            request.method,
+            exchange.status,
+            way.trace,
+            self._wall() - seconds,
+            seconds,
+            HTTP_11 if request.version is HttpVersion11 else _protocol(request.version),
+            request.remote or "",
+            request.headers.get(USER_AGENT, ""),
+            exchange.code,
+            exchange.culprit,
+            journal.body_s,
+            journal.waited_s,
+            journal.client_s,
+            None if first_at is None else first_at - began,
+            request.content.total_bytes,
+            0 if request.method == "HEAD" else exchange.size,
+            way.requested,
+            decision,
+            session,
+            "" if session is None else self._pseudonyms.of(session),
+            way.answering,
+            tuple([_told(made, began) for made in journal.attempts]) if journal.attempts else (),
+            way.failover,
+            way.moved,
+            journal.streamed,
+            way.operation,
+            account.usage,
+            account.finish,
+            account.response_model,
         )
+
+
+def _protocol(version: HttpVersion) -> str:
+    return f"HTTP/{version.major}.{version.minor}"
 
 
 def _told(made: Attempted, began: float) -> Attempt:
     return Attempt(
-        provider=made.provider,
-        model=made.model,
-        outcome=made.outcome,
-        began_s=made.began_at - began,
-        seconds=made.seconds,
-        first_byte_s=made.first_byte_s,
-        status=made.status,
-        span_id=made.span_id,
+        made.provider,
+        made.model,
+        made.outcome,
+        made.began_at - began,
+        made.seconds,
+        made.first_byte_s,
+        made.status,
+        made.span_id,
     )
 
 

@@ -5,6 +5,7 @@ A JSON body says which model is meant; any other body (multipart, audio, a file)
 default provider of the interface that the path belongs to.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -14,7 +15,7 @@ from attrs import evolve, frozen
 from sidecar.config.catalog import Catalog
 from sidecar.config.models import Provider
 from sidecar.errors import NotFound, RequestError
-from sidecar.listener.answers import Answer, Exchange, Relayed, Way, refusal
+from sidecar.listener.answers import Abandoned, Answer, Exchange, Relayed, Way, refusal
 from sidecar.listener.body import Bodies, streamed
 from sidecar.listener.exhausted import exhausted
 from sidecar.listener.models import ModelList
@@ -81,11 +82,17 @@ class Forwarder:
         return await self._sent(request, way)
 
     async def _sent(self, request: web.BaseRequest, way: Way) -> Exchange:
-        form = next((form for form in Format if request.path.startswith(f"/v1/{form}")), Format.CHAT)
         order = await self._order(request, way)
+        way = evolve(way, model=order.candidates[0], operation=OPERATIONS.get(request.path))
+        try:
+            return await self._told(request, order, way)
+        except asyncio.CancelledError as exc:
+            raise Abandoned(way) from exc
+
+    async def _told(self, request: web.BaseRequest, order: Order, way: Way) -> Exchange:
+        form = next((form for form in Format if request.path.startswith(f"/v1/{form}")), Format.CHAT)
         async with self.dispatcher.send(order) as outcome:
             way = way.with_attempts(outcome.trip, order.candidates[0], answered=not isinstance(outcome, Exhausted))
-            way = evolve(way, operation=OPERATIONS.get(request.path))
             if isinstance(outcome, Exhausted):
                 return exhausted(request, outcome, form, way)
             headers = to_client(tuple(outcome.reply.headers.items()), untouched=True, ours=way.headers())

@@ -4,10 +4,15 @@ What is written down of a request while it is under way, for telemetry: where it
 It is the one thing that the steps of a request write into. Nothing is decided by it.
 """
 
+from time import monotonic
+
 from attrs import define, field
 
 from sidecar.upstream.order import Attempted
 from sidecar.wire.account import Account
+
+HANDED_OVER_S = 0.001
+"""A write that takes no longer only hands bytes to the socket, which is our own time and not the client's."""
 
 
 @define
@@ -32,4 +37,18 @@ class Journal:
     @property
     def waited_s(self) -> float:
         """For providers, in all."""
-        return self.provider_s + sum(attempt.waited_s for attempt in self.attempts)
+        waited_s = self.provider_s
+        for attempt in self.attempts:
+            waited_s += attempt.waited_s
+        return waited_s
+
+    def begins(self) -> None:
+        """The first bytes of the answer's body are there: perhaps long after its head, if they were held back."""
+        self.first_byte_at = monotonic()
+        if self.attempts and self.attempts[-1].first_byte_s is None:
+            self.attempts[-1].first_byte_s = self.first_byte_at - self.attempts[-1].began_at
+
+    def written(self, took_s: float) -> None:
+        """Something was written to the client, which took so long."""
+        if took_s > HANDED_OVER_S:
+            self.client_s += took_s

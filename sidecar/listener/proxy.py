@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from functools import cache
+from time import monotonic
 
 from aiohttp import web
 from attrs import evolve, frozen
@@ -17,8 +18,9 @@ from attrs import evolve, frozen
 from sidecar.errors import RequestError, SidecarError
 from sidecar.listener.answers import Abandoned, Answer, Exchange, Relayed, Way, refusal
 from sidecar.listener.body import Body
-from sidecar.listener.decisions import Asked, Decider
+from sidecar.listener.decisions import Asked, Decided, Decider
 from sidecar.listener.exhausted import exhausted
+from sidecar.listener.journal import Journal
 from sidecar.listener.passage import Filtered, Passage, Translated, Untouched, untouched
 from sidecar.listener.relay import relay
 from sidecar.routing.decision import Failover
@@ -28,6 +30,7 @@ from sidecar.stores.responses import ResponseStore
 from sidecar.upstream.dispatch import Dispatcher
 from sidecar.upstream.headers import Headers, to_client
 from sidecar.upstream.order import Answered, Exhausted, Order
+from sidecar.upstream.reply import Reply
 from sidecar.upstream.target import Target
 from sidecar.wire import translate
 from sidecar.wire.formats import Format
@@ -189,10 +192,16 @@ class Proxy:
             await self.router.mix(decided.session, decided.decision)
         answered = isinstance(outcome, Answered)
         way = way.with_attempts(outcome.trip, ranked[outcome.rank], answered=answered, moved=moved)
-        if way.failover is not None and decided.session is not None and decided.decision.pin_now is not None:
-            by = way.model if answered else None
-            await self.router.note_failover(decided.session, Failover(self.clock(), way.failover, by))
+        by = way.model if answered else None
+        # An ejected model is not even asked; and one that answers at its second try is no other.
+        reason = way.failover or (MoveReason.PROVIDER_EJECTED.value if answered else None)
+        if reason is not None and by != decided.decision.model:
+            await self._note(decided, Failover(self.clock(), reason, by))
         return way
+
+    async def _note(self, decided: Decided, failover: Failover) -> None:
+        if decided.session is not None and decided.decision.pin_now is not None:
+            await self.router.note_failover(decided.session, failover)
 
     def _is_abroad(self, outcome: Answered | Exhausted, model: str) -> bool:
         return isinstance(outcome, Answered) and outcome.rank > 0 and not self.dispatcher.at_home(outcome.target, model)
@@ -201,7 +210,7 @@ class Proxy:
         """An answer that is no stream, translated."""
         target, form = answered.target, asked.request.format
         try:
-            body = (answered.first or b"") + await answered.reply.read(MAX_ANSWER_BYTES)
+            body = (answered.first or b"") + await _rest(answered.reply, way.journal)
             way.journal.account = read_whole(target.interface, body)
             told = translate.answer(target.interface, form, body, model=target.upstream_model, ids=self._ids())
             if asked.request.stream:  # whose client would take it for a stream that says nothing
@@ -256,3 +265,12 @@ class Proxy:
     def _ids(self) -> Ids:
         """Never a trace's or a request's id: clients send those more than once."""
         return Ids(os.urandom(12).hex(), int(self.clock()))
+
+
+async def _rest(reply: Reply, journal: Journal) -> bytes:
+    """Of a body that is read whole."""
+    began = monotonic()
+    try:
+        return await reply.read(MAX_ANSWER_BYTES)
+    finally:
+        journal.provider_s += monotonic() - began

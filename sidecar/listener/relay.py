@@ -24,8 +24,6 @@ from sidecar.listener.passage import Passage
 from sidecar.upstream.reply import Reply, UpstreamReset
 
 CLIENT_GONE = "client_gone"
-HANDED_OVER_S = 0.001
-"""A write that takes no longer only hands bytes to the socket, which is our own time and not the client's."""
 faults = logging.getLogger("sidecar.listener")
 
 
@@ -53,7 +51,7 @@ async def relay(
         # From here on the status is sent: an error can only cut the connection.
         code = await _body(response, reply, first, passage, keepalive_s=keepalive_s, journal=journal)
         if code is None:
-            await response.write_eof()
+            await _end(response, journal)
     except ConnectionError:
         return response, CLIENT_GONE
     except Exception:  # noqa: BLE001 - the last resort, with the cause in the log
@@ -87,11 +85,11 @@ async def _body(
     keepalive_s: float,
     journal: Journal,
 ) -> str | None:
-    async with _kept_alive(response, passage, keepalive_s) as alive:
+    async with _kept_alive(response, passage, keepalive_s, journal) as alive:
         try:
             chunk = await _next(reply, journal) if first is None else first
             if chunk:
-                journal.first_byte_at = monotonic()
+                journal.begins()
             while chunk:
                 if out := passage.feed(chunk):
                     alive.touch()
@@ -117,10 +115,19 @@ async def _next(reply: Reply, journal: Journal) -> bytes:
 async def _write(response: web.StreamResponse, out: bytes, journal: Journal) -> None:
     if out:
         began = monotonic()
-        await response.write(out)
-        if (waited_s := monotonic() - began) > HANDED_OVER_S:
-            journal.client_s += waited_s
+        try:
+            await response.write(out)
+        finally:
+            journal.written(monotonic() - began)
         journal.bytes_out += len(out)
+
+
+async def _end(response: web.StreamResponse, journal: Journal) -> None:
+    began = monotonic()
+    try:
+        await response.write_eof()
+    finally:
+        journal.written(monotonic() - began)
 
 
 class _Alive:
@@ -138,13 +145,15 @@ class _Alive:
 
 
 @asynccontextmanager
-async def _kept_alive(response: web.StreamResponse, passage: Passage, keepalive_s: float) -> AsyncIterator[_Alive]:
+async def _kept_alive(
+    response: web.StreamResponse, passage: Passage, keepalive_s: float, journal: Journal
+) -> AsyncIterator[_Alive]:
     """While inside, a silence of `keepalive_s` is broken by a keep-alive where the passage has a place for one."""
     alive = _Alive()
     if not passage.keepalive:
         yield alive
         return
-    task = asyncio.get_running_loop().create_task(_keep(response, passage, keepalive_s, alive))
+    task = asyncio.get_running_loop().create_task(_keep(response, passage, keepalive_s, journal, alive))
     try:
         yield alive
     finally:
@@ -153,10 +162,13 @@ async def _kept_alive(response: web.StreamResponse, passage: Passage, keepalive_
             await task
 
 
-async def _keep(response: web.StreamResponse, passage: Passage, keepalive_s: float, alive: _Alive) -> None:
+async def _keep(
+    response: web.StreamResponse, passage: Passage, keepalive_s: float, journal: Journal, alive: _Alive
+) -> None:
     while True:
         await asyncio.sleep(max(keepalive_s - alive.silent_s(), 0.001))
         if alive.silent_s() >= keepalive_s:
             alive.touch()
             if out := passage.keepalive:
-                await response.write(out)
+                await response.write(out)  # while the provider is waited for, so the time is counted already
+                journal.bytes_out += len(out)

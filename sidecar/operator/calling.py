@@ -10,7 +10,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any, BinaryIO
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from sidecar import __version__
 from sidecar.config.models import Admin
@@ -18,6 +18,7 @@ from sidecar.errors import SidecarError
 
 VARIABLE = "SIDECAR_ADMIN"
 TIMEOUT_S = 5.0
+PATIENCE_S = 60.0
 MAX_BYTES = 64 * 1024 * 1024
 """So much of an answer is read; exports, which may be larger, are passed on piece by piece."""
 _PIECE_BYTES = 64 * 1024
@@ -122,6 +123,10 @@ class AdminPort:
         with self._asked(method, _target(path, query), sent) as answer:
             return self._json(_read(answer, self.url), path)
 
+    def patient(self) -> "AdminPort":
+        """For a change of all pins, which goes on whether or not somebody waits: it is answered when all are through."""
+        return evolve(self, timeout_s=max(self.timeout_s, PATIENCE_S))
+
     def look(self, path: str) -> Reply:
         """The answer to a GET, errors included."""
         with self._asked("GET", path) as answer:
@@ -130,7 +135,7 @@ class AdminPort:
     def download(self, path: str) -> Iterator[bytes]:
         """The answer's body, piece by piece as it comes."""
         with self._asked("GET", path) as answer:
-            if answer.status >= 400:  # noqa: PLR2004 - an error, says HTTP
+            if answer.status >= 300:  # noqa: PLR2004 - not a success, says HTTP
                 self._json(_read(answer, self.url), path)
             while piece := answer.read(_PIECE_BYTES):
                 yield piece
@@ -162,7 +167,7 @@ class AdminPort:
     def _json(self, reply: Reply, path: str) -> Any:
         try:
             content = json.loads(reply.body) if reply.body else None
-        except ValueError:
+        except (ValueError, RecursionError):
             content = reply
         error = content.get("error") if isinstance(content, dict) else None
         if isinstance(error, dict) and reply.status >= 400:  # noqa: PLR2004 - an error, says HTTP

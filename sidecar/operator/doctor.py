@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sidecar.config.models import Provider
 from sidecar.operator.answer import Answer
-from sidecar.operator.calling import AdminPort
+from sidecar.operator.calling import VARIABLE, AdminPort, NotASidecar, Silent
 from sidecar.operator.facts import Facts, File, gather
 from sidecar.operator.finding import Finding, Level, fine, problem, told, warning, worst
 from sidecar.operator.hits import hits
@@ -22,13 +22,18 @@ from sidecar.operator.tables import Look, number, share, span
 _CLOCK_S = 5.0
 """HTTP tells whole seconds, and the way takes some."""
 _FEW_FAILURES = 0.05
+_START = "Start it with: sidecar up [config.yaml]"
+_WHEN_LOST = {
+    Silent.code: "It hangs, or has no CPU to run on: see its log and its machine, and restart it if it stays so.",
+    NotASidecar.code: f"Name the sidecar's own admin port with --admin or {VARIABLE}.",
+}
 
 
 def examine(facts: Facts, reached: Sequence[Reached], where: Mapping[str, str]) -> list[Finding]:
     """`where`: a provider entry's name -> the URL it was looked for at, those that were looked for."""
     findings = [*_file(facts)]
     if facts.lost is not None:
-        findings.append(problem("ready", f"{facts.lost}.", "Start it with: sidecar up [config.yaml]"))
+        findings.append(problem("ready", _ended(facts.lost), _WHEN_LOST.get(facts.lost.code, _START)))
         return [*findings, *reachable(reached, where)]
     return [*findings, *_running(facts), *reachable(reached, where), *_served(facts)]
 
@@ -106,7 +111,7 @@ _TOLD_BELOW = ("keys", "classifier")
 """Parts that have a check of their own."""
 _WHEN_NOT_READY = {
     "starting": "Wait; if it stays so, its log says what it waits for.",
-    "draining": "It is stopping: requests under way may finish, new ones go elsewhere.",
+    "draining": "It is stopping, or was told to take no more clients, which only a restart takes back.",
     "failed by an operator": "POST /healthcheck/ok to the admin port takes that back.",
 }
 
@@ -115,8 +120,15 @@ def _unread(facts: Facts) -> Iterable[Finding]:
     for sentence in facts.unread:
         advice = "See that it is of the same version."
         if "loopback" in sentence:
-            advice = "Ask from the same machine or pod: kubectl exec, or kubectl port-forward and --admin."
-        yield warning("admin", f"Cannot be looked at: {sentence}.", advice)
+            advice = (
+                "Ask at 127.0.0.1, from the same machine or pod: kubectl exec, or kubectl port-forward and --admin."
+            )
+        yield warning("admin", f"Cannot be looked at: {_ended(sentence)}", advice)
+
+
+def _ended(said: object) -> str:
+    """With a full stop, unless it is a question."""
+    return f"{said}" if f"{said}".endswith("?") else f"{said}."
 
 
 def _clock(facts: Facts) -> Iterable[Finding]:
@@ -150,6 +162,7 @@ def _classifier(facts: Facts) -> Iterable[Finding]:
         advice = "Describe routes as what users ask for, and give each some examples."
         yield warning("classifier", f"None of {number(total)} classifications found a route.", advice)
     else:
+        kind = kind or "unknown kind"
         yield fine("classifier", f"{kind} ({said})." if total else f"{kind}, not asked yet.")
 
 

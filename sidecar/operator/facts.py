@@ -96,7 +96,7 @@ def gather(port: AdminPort, file: File | None) -> Facts:
     """Asks for everything. Never raises for what is wrong: that is what is looked for."""
     try:
         ready = port.look("/ready?verbose")
-        if ready.status not in (200, 503):
+        if not _is_readiness(ready):
             raise NotASidecar(f"{port.url} answers /ready with HTTP {ready.status}: it is not a sidecar's admin port")
     except AdminError as exc:
         return Facts(port.url, lost=exc, file=file)
@@ -114,6 +114,12 @@ def gather(port: AdminPort, file: File | None) -> Facts:
         unread=tuple(unread),
         file=file,
     )
+
+
+def _is_readiness(ready: Reply) -> bool:
+    """Lines of parts, `[+] …` or `[-] …`, and one more: OK with 200. Many a web server has a page with 200 for any path."""
+    *parts, said = ready.text.splitlines() or [""]
+    return ready.status == (200 if said == "OK" else 503) and all(part.startswith("[") for part in parts)
 
 
 def _asked(port: AdminPort, path: str, unread: list[str]) -> dict[str, Any]:

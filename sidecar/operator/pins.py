@@ -9,8 +9,8 @@ from sidecar.operator.answer import Answer
 from sidecar.operator.calling import AdminPort, Refused, in_path
 from sidecar.operator.tables import Column, Look, clean, number, span, table
 
-_PAGE = 500
-"""So many pins are asked for at once."""
+_PAGE = 1000
+"""So many pins are asked for at once: all that an answer may hold, for each looks through the whole table."""
 
 _PATHS = ("export", "import", "move")
 """Sessions of these names cannot be asked for by path: it is another's."""
@@ -100,7 +100,7 @@ def deleted(port: AdminPort, session: str, **key: str | None) -> Answer:
 
 def moved(port: AdminPort, source: str, target: str) -> Answer:
     """Takes every session off one model and to another."""
-    count = port.call("POST", "/pins/move", {"from": source, "to": target})["moved"]
+    count = port.patient().call("POST", "/pins/move", {"from": source, "to": target})["moved"]
     sessions = "1 session" if count == 1 else f"{number(count)} sessions"
     return Answer({"moved": count}, [f"{sessions} moved from {clean(source)} to {clean(target)}"])
 

@@ -56,6 +56,8 @@ def _one(url: str, limit_s: float) -> Reached:
         return Reached(url, None, "what answers there does not speak HTTP")
     except OSError as exc:
         return Reached(url, None, _why(exc))
+    except ValueError:
+        return Reached(url, None, "it is no URL")
 
 
 def _why(error: OSError) -> str:

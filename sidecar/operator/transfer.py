@@ -13,11 +13,12 @@ from typing import IO, BinaryIO
 
 from sidecar.errors import SidecarError
 from sidecar.operator.answer import Answer
-from sidecar.operator.calling import AdminPort
+from sidecar.operator.calling import AdminPort, NotASidecar
 from sidecar.operator.tables import clean, number
 
+_BEGINS = b'{"format":"sidecar-pins"'
 _SHOWN = 20
-"""So many refused lines are told; --json has them all."""
+"""So many refused lines are told; --json has those that the sidecar tells of, which are not all when they are masses."""
 
 
 class BadFile(SidecarError):
@@ -62,7 +63,13 @@ def streamed(port: AdminPort) -> Answer:
 
 
 def _lines(port: AdminPort) -> Iterator[bytes]:
-    return port.download("/pins/export")
+    """Raises NotASidecar before anything is passed on: a page of another program is no export, with whatever status."""
+    pieces = port.download("/pins/export")
+    first = next(pieces, b"")
+    if not first.startswith(_BEGINS):
+        raise NotASidecar(f"{port.url} gives no export of pins: is it another program, or another port?")
+    yield first
+    yield from pieces
 
 
 def imported(port: AdminPort, path: Path, *, overwrite: bool) -> Answer:
@@ -75,11 +82,13 @@ def imported(port: AdminPort, path: Path, *, overwrite: bool) -> Answer:
 
 
 def _sent(port: AdminPort, file: BinaryIO, *, overwrite: bool) -> Answer:
-    result = port.call("POST", "/pins/import", {"overwrite": "true"} if overwrite else {}, file)
+    result = port.patient().call("POST", "/pins/import", {"overwrite": "true"} if overwrite else {}, file)
     refused = result["refused"]
-    counts = (("imported", result["imported"]), ("kept as they were", result["kept"]), ("refused", len(refused)))
+    total = result.get("refused_total", len(refused))
+    counts = (("imported", result["imported"]), ("kept as they were", result["kept"]), ("refused", total))
     lines = [", ".join(f"{number(count)} {what}" for what, count in counts)]
     lines += [f"  line {each['line']}: {clean(each['why'])}" for each in refused[:_SHOWN]]
-    if len(refused) > _SHOWN:
-        lines.append(f"  and {number(len(refused) - _SHOWN)} more: --json names them")
-    return Answer(result, lines, 1 if refused else 0)
+    if (more := total - len(refused[:_SHOWN])) > 0:
+        named = "them" if total == len(refused) else f"the first {number(len(refused))}"
+        lines.append(f"  and {number(more)} more: --json names {named}")
+    return Answer(result, lines, 1 if total else 0)

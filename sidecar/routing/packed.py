@@ -3,7 +3,8 @@ A pin as the table keeps it: small, for there may be a million.
 
 Thousands of sessions have the same candidates, route, reason and source: those are kept once. What a session has to
 itself are numbers, and a few numbers in one `bytes` take a fifth of what as many Python objects do. The pin that went
-in comes out equal, put together anew each time somebody asks.
+in comes out equal, put together anew each time somebody asks. Every request of a pinned session asks, so nothing in
+`Entry.held` depends on how many scores there are: there is always room for `MOST_SCORES`.
 """
 
 import struct
@@ -12,10 +13,13 @@ from typing import NamedTuple
 
 from attrs import define
 
-from sidecar.routing.decision import Failover, Held, Pin, Reason
+from sidecar.routing.decision import MOST_SCORES, Failover, Held, Pin, Reason
+
+_NUMBERS = struct.Struct(f"{3 + MOST_SCORES}d")
 
 MOST_COMMON = 1000
 """Of these remembered for sharing. Routes that came with requests are their clients' to invent."""
+_NO_SCORES = (("", 0.0),) * MOST_SCORES
 
 
 class Common(NamedTuple):
@@ -26,8 +30,10 @@ class Common(NamedTuple):
     reason: Reason
     mixed: bool
     source: str
-    scored: tuple[str, ...]
-    """The names of the routes that have scores."""
+    scored: tuple[str, str, str]
+    """The names of the routes that have scores, filled up with empty ones."""
+    scores: int
+    """How many there are."""
 
 
 @define(eq=False, weakref_slot=False)
@@ -36,7 +42,7 @@ class Entry:
 
     common: Common
     numbers: bytes
-    """As doubles: when it was made, when it was decided, confidence or NaN, the scores."""
+    """As doubles: when it was made, when it was decided, confidence or NaN, the scores, filled up with zeros."""
     expires_at: float
     turns: int
     failover: Failover | None = None
@@ -50,17 +56,18 @@ class Entry:
         return float(struct.unpack_from("d", self.numbers)[0])
 
     def held(self, now: float) -> Held:
-        common = self.common
-        made_at, decided_at_s, confidence, *scores = struct.unpack(f"{len(self.numbers) // 8}d", self.numbers)
+        candidates, route, reason, mixed, source, (one, two, three), count = self.common
+        made_at, decided_at_s, confidence, first, second, third = _NUMBERS.unpack(self.numbers)
+        scores = ((one, first), (two, second), (three, third))
         pin = Pin(
-            common.candidates,
-            common.route,
-            common.reason,
+            candidates,
+            route,
+            reason,
             decided_at_s,
-            common.mixed,
-            common.source,
+            mixed,
+            source,
             None if isnan(confidence) else confidence,
-            tuple(zip(common.scored, scores, strict=True)),
+            scores if count == MOST_SCORES else scores[:count],
         )
         return Held(pin, self.expires_at - now, self.turns, now - made_at, self.failover)
 
@@ -79,12 +86,12 @@ class Packing:
         return len(self._common)
 
     def packed(self, pin: Pin, made_at: float) -> tuple[Common, bytes]:
-        """What an `Entry` keeps of `pin`."""
-        names = tuple(name for name, _ in pin.scores)
-        common = Common(pin.candidates, pin.route, pin.reason, pin.mixed, pin.source, names)
+        """What an `Entry` keeps of `pin`: of its scores, the first `MOST_SCORES`."""
+        (one, first), (two, second), (three, third), *_ = (*pin.scores, *_NO_SCORES)
+        count = min(len(pin.scores), MOST_SCORES)
+        common = Common(pin.candidates, pin.route, pin.reason, pin.mixed, pin.source, (one, two, three), count)
         confidence = nan if pin.confidence is None else pin.confidence
-        scores = [score for _, score in pin.scores]
-        return self._shared(common), struct.pack(f"{3 + len(scores)}d", made_at, pin.decided_at_s, confidence, *scores)
+        return self._shared(common), _NUMBERS.pack(made_at, pin.decided_at_s, confidence, first, second, third)
 
     def _shared(self, common: Common) -> Common:
         if len(self._common) >= MOST_COMMON:

@@ -2,11 +2,13 @@
 What is counted when: every event that `metrics` lists, under labels that no client can make up.
 
 Most of it is told once per request, by its record. What must be seen while a request still runs (attempts, ejections,
-pins) is told as it happens.
+pins) is told as it happens. Requests of one kind count in the same series, which are looked up for the first of them
+only: there are as many kinds as their closed labels have combinations that occur.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 
+from attrs import frozen
 from prometheus_client import CollectorRegistry
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
@@ -16,17 +18,40 @@ from sidecar import __version__
 from sidecar.errors import InvalidSessionId
 from sidecar.routing.decision import Decision, Lookup, Pin, Reason
 from sidecar.routing.session import OWN_SOURCES
-from sidecar.routing.verdict import Verdict
+from sidecar.routing.verdict import Failure, Verdict
+from sidecar.telemetry.calls import Calls
 from sidecar.telemetry.metrics import METRICS, NONE, OTHER, Kind
-from sidecar.telemetry.record import Attempt, Record
-from sidecar.telemetry.spans import provider_name
-from sidecar.telemetry.tally import Asked, Spread, Tally, Values
+from sidecar.telemetry.record import Record
+from sidecar.telemetry.tally import Asked, Bins, Cell, Spread, Tally, Values
 
 ANSWERED = "answered"
 _FROM_OUTSIDE = frozenset({"sidecar_telemetry_dropped"})
 """Counters that others keep, on threads of their own."""
+_BROKEN_OFF = frozenset({"upstream_reset", "upstream_timeout"})
+"""How an answer can end before its end."""
 _LATELY = 0.05
 """The weight of one more classification in the mean of late: the last twenty or so count."""
+
+
+_Decided = tuple[str, str | None, str, Reason, Lookup]
+"""Who named the session, the route, the model, why, and what became of the look into the pin table."""
+_Kind = tuple[str, int, _Decided | None]
+"""Of a request: endpoint, status class, and what was decided, if anything was."""
+
+
+@frozen
+class _Series:
+    """What all requests of one kind count in. A cell that nobody else has is for what such a request does not count."""
+
+    requests: Cell
+    bytes_in: Cell
+    bytes_out: Cell
+    duration: Bins
+    added: Bins
+    decisions: Cell
+    lookups: Cell
+    saved: Cell
+    saved_seconds: Cell
 
 
 class Metrics:
@@ -47,14 +72,18 @@ class Metrics:
     ) -> None:
         self.registry = CollectorRegistry()
         self._models = frozenset(models)
-        self._vendors = frozenset((*vendors, *(model.partition("/")[0] for model in self._models)))
         self._routes = frozenset(routes)
         self._classifier = classifier
         self._verdict_s = 0.0
         self._tallies: dict[str, Tally] = {}
         self._spreads: dict[str, Spread] = {}
         self._asked: dict[str, Asked] = {}
+        self._series: dict[_Kind, _Series] = {}
         self._define()
+        known = frozenset((*vendors, *(model.partition("/")[0] for model in self._models)))
+        self._calls = Calls(self._models, known, self._tallies, self._spreads)
+        self._upstream_duration = self._spreads["sidecar_upstream_duration_seconds"]
+        self._upstream_first_byte = self._spreads["sidecar_upstream_first_byte_seconds"]
         self.watch("sidecar_build_info", lambda: {(__version__,): 1.0})
 
     def _define(self) -> None:
@@ -77,70 +106,85 @@ class Metrics:
 
     def told(self, record: Record) -> None:
         """Counts a request; a `Teller`."""
-        endpoint, status = record.endpoint, f"{record.status // 100}xx"
-        self._add("sidecar_http_requests", endpoint, status)
-        self._observe("sidecar_http_request_duration_seconds", record.seconds, endpoint, status)
-        self._observe("sidecar_added_latency_seconds", record.added_s, endpoint)
-        self._add("sidecar_http_request_bytes", endpoint, amount=record.bytes_in)
-        self._add("sidecar_http_response_bytes", endpoint, amount=record.bytes_out)
+        series = self._series_of(record, record.decision)
+        series.requests.value += 1.0
+        series.bytes_in.value += record.bytes_in
+        series.bytes_out.value += record.bytes_out
+        series.duration.observe(record.seconds)
+        series.added.observe(record.added_s)
+        series.decisions.value += 1.0
+        series.lookups.value += 1.0
+        series.saved.value += 1.0
+        series.saved_seconds.value += self._verdict_s
         if record.code is not None:
             self._failed(record, record.code)
-        if record.decision is not None:
-            self._decided(record, record.decision)
         if record.attempts:
             self._asked_providers(record)
+
+    def _series_of(self, record: Record, decision: Decision | None) -> _Series:
+        kind: _Kind = (record.endpoint, record.status // 100, None)
+        if decision is not None:
+            source = NONE if record.session is None else record.session.source
+            decided = (source, decision.route, decision.candidates[0], decision.reason, decision.lookup)
+            kind = (record.endpoint, record.status // 100, decided)
+        return self._series.get(kind) or self._bound(kind)
+
+    def _bound(self, kind: _Kind) -> _Series:
+        """For a kind that is new, and for those with a model or a route that is not configured: all of them are one."""
+        endpoint, hundreds, decided = kind
+        if decided is not None:
+            source, route, model, reason, lookup = decided
+            kind = (endpoint, hundreds, (source, self._route(route), self._model(model), reason, lookup))
+        found = self._series.get(kind)
+        if found is None:
+            found = self._series[kind] = self._made(*kind)
+        return found
+
+    def _made(self, endpoint: str, hundreds: int, decided: _Decided | None) -> _Series:
+        status, add, spread = f"{hundreds}xx", self._tallies, self._spreads
+        decisions, lookups, saved, saved_seconds = Cell(), Cell(), Cell(), Cell()
+        if decided is not None:
+            source, route, model, reason, lookup = decided
+            decisions = add["sidecar_decisions"].cell(endpoint, NONE if route is None else route, model, reason.value)
+            lookups = add["sidecar_pin_lookups"].cell(lookup.value, source)
+            if reason is Reason.PINNED and self._routes:
+                saved = add["sidecar_classifier_calls_saved"].cell()
+                saved_seconds = add["sidecar_classifier_seconds_saved"].cell()
+        return _Series(
+            requests=add["sidecar_http_requests"].cell(endpoint, status),
+            bytes_in=add["sidecar_http_request_bytes"].cell(endpoint),
+            bytes_out=add["sidecar_http_response_bytes"].cell(endpoint),
+            duration=spread["sidecar_http_request_duration_seconds"].bins(endpoint, status),
+            added=spread["sidecar_added_latency_seconds"].bins(endpoint),
+            decisions=decisions,
+            lookups=lookups,
+            saved=saved,
+            saved_seconds=saved_seconds,
+        )
 
     def _failed(self, record: Record, code: str) -> None:
         self._add("sidecar_errors", code)
         if code == InvalidSessionId.code:
             source = record.culprit if record.culprit in OWN_SOURCES else OTHER
             self._add("sidecar_pin_lookups", Lookup.INVALID.value, source)
-        if record.attempts and record.attempts[-1].outcome == ANSWERED and code.startswith("upstream_"):
+        if record.attempts and record.attempts[-1].outcome == ANSWERED and code in _BROKEN_OFF:
             self._add("sidecar_upstream_resets", record.attempts[-1].provider, code)
-
-    def _decided(self, record: Record, decision: Decision) -> None:
-        route = NONE if decision.route is None else decision.route if decision.route in self._routes else OTHER
-        model = self._model(decision.model)
-        self._add("sidecar_decisions", record.endpoint, route, model, decision.reason.value)
-        self._add("sidecar_pin_lookups", decision.lookup.value, record.session.source if record.session else NONE)
-        if decision.reason is Reason.PINNED and self._routes:
-            self._add("sidecar_classifier_calls_saved")
-            self._add("sidecar_classifier_seconds_saved", amount=self._verdict_s)
 
     def _asked_providers(self, record: Record) -> None:
         for attempt in record.attempts:
-            self._observe("sidecar_upstream_duration_seconds", attempt.seconds, attempt.provider)
+            self._upstream_duration.bins(attempt.provider).observe(attempt.seconds)
+            if attempt.first_byte_s is not None:
+                self._upstream_first_byte.bins(attempt.provider).observe(attempt.first_byte_s)
         if record.failover is not None:
             self._add("sidecar_failovers", record.failover, "moved" if record.moved else "kept")
         if record.operation is not None and record.model is not None:
-            self._operated(
-                record, record.attempts[-1], (record.operation, self._vendor(record), self._model(record.model))
-            )
+            self._calls.told(record, record.operation, record.model)
 
-    def _operated(self, record: Record, answered: Attempt, labels: tuple[str, str, str]) -> None:
-        """OpenTelemetry's metrics of one call to a model."""
-        seconds = record.seconds - record.attempts[0].began_s
-        self._observe("gen_ai_client_operation_duration_seconds", seconds, *labels, _error_type(record))
-        output = record.usage.output if record.usage else 0
-        if record.streamed and record.first_byte_s is not None:
-            first_s = record.first_byte_s - answered.began_s
-            self._observe("gen_ai_server_time_to_first_token_seconds", first_s, *labels)
-            if output > 1:
-                per_token_s = (record.seconds - record.first_byte_s) / (output - 1)
-                self._observe("gen_ai_server_time_per_output_token_seconds", per_token_s, *labels)
-        if record.usage is not None:
-            self._observe("gen_ai_client_token_usage", record.usage.input, *labels, "input")
-            self._observe("gen_ai_client_token_usage", output, *labels, "output")
-            pinned = "true" if record.pinned else "false"
-            self._add("sidecar_prompt_tokens", labels[2], pinned, amount=record.usage.input)
-            self._add("sidecar_cached_prompt_tokens", labels[2], pinned, amount=record.usage.cache_read)
+    def _route(self, route: str | None) -> str | None:
+        return route if route is None or route in self._routes else OTHER
 
     def _model(self, model: str) -> str:
         return model if model in self._models else OTHER
-
-    def _vendor(self, record: Record) -> str:
-        model = record.model or ""
-        return provider_name(model) if model.partition("/")[0] in self._vendors else OTHER
 
     # As it happens
 
@@ -151,14 +195,14 @@ class Metrics:
         else:
             outcome = "no_match" if verdict.route is None else "match"
         self._add("sidecar_classifier_verdicts", self._classifier, outcome)
+        if verdict.failure is Failure.OPEN:  # nobody was asked, which takes no time
+            return
         self._observe("sidecar_classifier_duration_seconds", seconds, self._classifier)
         self._verdict_s += (seconds - self._verdict_s) * (_LATELY if self._verdict_s else 1.0)
 
-    def attempted(self, provider: str, outcome: str, seconds: float) -> None:
-        """An attempt brought its first byte, or failed. Providers are those of the configuration, outcomes an enum."""
+    def attempted(self, provider: str, outcome: str) -> None:
+        """An attempt is answered, or failed. Providers are those of the configuration, outcomes an enum."""
         self._add("sidecar_upstream_attempts", provider, outcome)
-        if outcome == ANSWERED:
-            self._observe("sidecar_upstream_first_byte_seconds", seconds, provider)
 
     def changed(self, provider: str, change: str) -> None:
         """A provider was ejected, or came back."""
@@ -209,9 +253,3 @@ class Metrics:
 
     def _observe(self, name: str, value: float, *labels: str) -> None:
         self._spreads[name].observe(value, *labels)
-
-
-def _error_type(record: Record) -> str:
-    if record.code is not None:
-        return record.code
-    return "" if record.status < 400 else f"{record.status // 100}xx"  # noqa: PLR2004 - a status class

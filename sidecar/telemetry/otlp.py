@@ -123,6 +123,7 @@ class _Batches:
         self._wire = _Wire(lambda: self.last or self._fails)
         headers = {name: value for name, secret in tracing.headers.items() if (value := secret.reveal())}
         logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
+        logging.getLogger("urllib3").setLevel(logging.WARNING)  # below that it writes every URL
         self._exporter = OTLPSpanExporter(
             endpoint=tracing.endpoint,
             headers=headers,

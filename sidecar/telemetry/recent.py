@@ -48,7 +48,7 @@ class Recent:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._steps: dict[int, _Step] = {}
-        self._latest: deque[tuple[Record, Decision]] = deque(maxlen=LATEST)
+        self._latest: deque[Record] = deque(maxlen=LATEST)
         self._totals = _Step()
 
     def told(self, record: Record) -> None:
@@ -58,7 +58,7 @@ class Recent:
         step = self._steps.get(at := int(self._clock()) // STEP_S) or self._begin(at)
         step.requests += 1
         if (decision := record.decision) is not None:
-            self._latest.append((record, decision))
+            self._latest.append(record)
             _count(step, decision.lookup)
         if record.failover is not None:
             step.failovers += 1
@@ -93,7 +93,7 @@ class Recent:
                 {"at": at, **{outcome: step.lookups.get(outcome, 0) for outcome in OUTCOMES}} for at, step in steps
             ],
             "requests": [{"at": at, **_counts(step)} for at, step in steps],
-            "decisions": [_shown(record, decision) for record, decision in reversed(self._latest)],
+            "decisions": [_shown(record, record.decision) for record in reversed(self._latest) if record.decision],
             **self._since_start(),
         }
 

@@ -41,7 +41,7 @@ MAX_ERROR_BYTES = 1024 * 1024
 class Watch(Protocol):
     """What telemetry is told. Must not raise."""
 
-    def attempted(self, provider: str, outcome: str, seconds: float) -> None: ...
+    def attempted(self, provider: str, outcome: str) -> None: ...
     def changed(self, provider: str, change: str) -> None: ...
     def removed(self, kind: str) -> None: ...
     def dropped(self, source: str, target: str) -> None: ...
@@ -85,7 +85,7 @@ class Dispatcher:
                 yield Exhausted(refusals[step.relay], made.rank, trip, self._repin(order, trip, None))
                 return
             if step.wait_s:  # without a wait nobody comes between the ranking and the probe it gives
-                await asyncio.sleep(step.wait_s)
+                await self._wait(step.wait_s, order.attempts[-1])
             async with self._attempt(order, step, is_first=not refusals) as outcome:
                 if isinstance(outcome, Refusal):
                     refusals.append(outcome)
@@ -94,6 +94,14 @@ class Dispatcher:
                 reply, first, target = outcome
                 yield Answered(reply, first, target, step.rank, trip, self._repin(order, trip, step.rank))
                 return
+
+    async def _wait(self, seconds: float, failed: Attempted) -> None:
+        """Before somebody is asked again."""
+        began = self.clock()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            failed.waited_s += self.clock() - began
 
     def at_home(self, target: Target, model: str) -> bool:
         """Whether what `model`'s provider keeps for itself is at hand at `target` too: its own entry, or its account."""
@@ -132,7 +140,6 @@ class Dispatcher:
         try:
             async with self._made(order, step, made.began_at, traceparent, is_first=is_first) as outcome:
                 self._note(made, outcome, self.clock() - made.began_at)
-                made.waited_s += step.wait_s
                 yield outcome
         finally:
             made.seconds = self.clock() - made.began_at
@@ -149,7 +156,7 @@ class Dispatcher:
             reply, first, _ = outcome
             made.outcome, made.status = ANSWERED, reply.status
             made.first_byte_s = seconds if first else None
-        self.watch.attempted(made.provider, made.outcome, seconds)
+        self.watch.attempted(made.provider, made.outcome)
 
     @asynccontextmanager
     async def _made(
@@ -222,7 +229,7 @@ class Dispatcher:
                 refusal = await self._refusal(reply, attempt)
                 if attempt.target.translated and refusal is None:
                     reply.decompress()
-                first = await _first(reply, call, hold_s) if refusal is None else b""
+                first = await reply.first(hold_s) if refusal is None else b""
             except UpstreamError as exc:
                 yield self._broken(exc, attempt)
                 return
@@ -282,16 +289,3 @@ async def _error_body(reply: Reply, target: Target) -> bytes:
             return await reply.read(MAX_ERROR_BYTES + 1)
     except TimeoutError as exc:
         raise UpstreamTimeout(f"{target.provider} did not end its error within {limit_s:g} s") from exc
-
-
-async def _first(reply: Reply, call: Call, hold_s: float | None) -> bytes | None:
-    """The first bytes of a body. Raises UpstreamTimeout when none come within the time for a first byte."""
-    limit_s = call.timeouts.first_byte_s
-    try:
-        async with asyncio.timeout(limit_s if hold_s is None else min(hold_s, limit_s)):
-            return await reply.chunk()
-    except TimeoutError as exc:
-        if hold_s is not None and hold_s < limit_s:
-            reply.expect_first_within(limit_s - hold_s)
-            return None
-        raise UpstreamTimeout(f"{call.provider} sent nothing for {limit_s:g} s") from exc

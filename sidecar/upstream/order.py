@@ -30,8 +30,9 @@ class Attempted:
     outcome: str = ABANDONED
     """`answered`, the cause of its failure, or `abandoned` while neither is known: the client may not wait for it."""
     waited_s: float = 0.0
-    """Until the outcome was known, with the wait before it began."""
+    """Until the outcome was known, with the wait before somebody is asked again."""
     first_byte_s: float | None = None
+    """None when there was none, and while it is held back."""
     status: int | None = None
     seconds: float = 0.0
     """Until the end of its answer, or its failure."""

@@ -122,8 +122,8 @@ GENERIC: Mapping[str, Row] = MappingProxyType(
 )
 """
 What `provider_interface` says of a place we do not know: chat completions are all that `openai` promises. None is asked
-for usage: vLLM, Ollama, llama.cpp and LiteLLM take the question, Databricks and some models on Azure refuse the request
-for it. Who serves with one of the first says `provider_interface: vllm`.
+for usage in a client's place: vLLM, Ollama, llama.cpp and LiteLLM take the question, Databricks and some models on Azure
+refuse the request for it. Who serves with one of the first says `provider_interface: vllm`.
 """
 
 

@@ -88,9 +88,20 @@ class Reply:
         self._first_due_at = None
         return chunk
 
-    def expect_first_within(self, seconds: float) -> None:
-        """From here on a first chunk that comes later is an UpstreamTimeout; for the others there is the idle time."""
-        self._first_due_at = asyncio.get_running_loop().time() + seconds
+    async def first(self, hold_s: float | None) -> bytes | None:
+        """
+        The first bytes of the body. None when they are not here within `hold_s` (None: as long as any): `chunk` waits
+        on for them then. Raises as `chunk`, UpstreamTimeout when none come within the time for a first byte.
+        """
+        limit_s = self._call.timeouts.first_byte_s
+        try:
+            async with asyncio.timeout(limit_s if hold_s is None else min(hold_s, limit_s)):
+                return await self.chunk()
+        except TimeoutError as exc:
+            if hold_s is not None and hold_s < limit_s:
+                self._first_due_at = asyncio.get_running_loop().time() + limit_s - hold_s
+                return None
+            raise UpstreamTimeout(f"{self._call.provider} sent nothing for {limit_s:g} s") from exc
 
     async def _some(self) -> bytes:
         return await (self._raw() if self._inflater is None else self._plain(self._inflater))

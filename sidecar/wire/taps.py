@@ -74,6 +74,7 @@ class _Whole(Struct):
 
 
 _decoder = msgspec.json.Decoder(_Whole)
+_SILENT = Account()
 
 
 def read_whole(form: Format, body: bytes) -> Account | None:
@@ -84,7 +85,7 @@ def read_whole(form: Format, body: bytes) -> Account | None:
         return None
     said = whole.choices[0].finish_reason if whole.choices else whole.stop_reason or whole.status
     account = Account(read_usage(form, whole.usage, None), word(said), word(whole.model))
-    return account if account != Account() else None
+    return account if account != _SILENT else None
 
 
 class WholeTap:

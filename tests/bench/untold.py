@@ -4,9 +4,9 @@
     python tests/bench/untold.py CONFIG [--port …]     as `sidecar up CONFIG [--port …]`
 
 The same program, composed without what only watches: no records, no metrics, no access log, no spans, no watch on the
-event loop, nothing read out of answers, and no clocks read for where a request's time went. What clients can see stays:
-ids of requests and traces, and the `x-sidecar-…` headers. So do the clocks that time limits, pins and the health of
-providers need, and the list of attempts, which a few of them share.
+event loop, nothing read out of answers, and no clocks read for every chunk of one. What clients can see stays: ids of
+requests and traces, and the `x-sidecar-…` headers. So do the clocks that time limits, pins and the health of providers
+need, the list of attempts that a few of them share, and some sums once per request that nobody could measure.
 
 The product has no such switch, and needs none: its parts are exchanged here before they are put together.
 """
@@ -18,7 +18,6 @@ from pathlib import Path
 
 from sidecar import cli
 from sidecar.listener import proxy, relay
-from sidecar.listener.body import Bodies, Body, _encoding, read_body
 from sidecar.listener.door import Door
 from sidecar.listener.passage import Untouched
 from sidecar.server import serving
@@ -50,12 +49,6 @@ class Untelling(Door):
         pass
 
 
-class Unclocked(Bodies):
-    async def read(self, request, _journal):
-        content = await read_body(request, max_bytes=self.max_bytes, timeout_s=self.timeout_s)
-        return Body(content, _encoding(request) is not None)
-
-
 @asynccontextmanager
 async def unwatched(_config, metrics):
     yield Watchers(metrics, Recent(time.time), Traces(), Pseudonyms(), (), _nothing)
@@ -80,7 +73,7 @@ async def write(response, out, _journal):
 
 def silence():
     serving.watchers, serving.metrics_of = unwatched, deaf
-    serving.Door, serving.Bodies = Untelling, Unclocked
+    serving.Door = Untelling
     proxy.untouched = unread
     relay._next, relay._write = next_chunk, write
 

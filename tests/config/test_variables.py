@@ -110,3 +110,25 @@ def test_header_names_are_checked_and_unique_whatever_their_case(mistakes):
         "x-a is given twice: upper and lower case are the same in a header",
         "X-N must be text, got a number: put it in quotes",
     ]
+
+
+def test_a_key_of_telemetry_that_waits_for_its_variable_is_told(warnings):
+    told = warnings("""
+    model_providers: [{model: openai/gpt-4o}]
+    telemetry: {session_hash_key: $HASH}
+    tracing: {endpoint: $WHERE, headers: {authorization: $TOKEN, x-team: red}}
+    """)
+    assert told == [
+        "config.yaml:3: telemetry.session_hash_key is random at each start: the environment variable HASH is not set",
+        "config.yaml:4: tracing.endpoint is off: the environment variable WHERE is not set",
+        "config.yaml:4: tracing.headers.authorization is not sent: the environment variable TOKEN is not set",
+    ]
+
+
+def test_a_key_of_telemetry_that_is_there_needs_no_word(warnings):
+    text = """
+    model_providers: [{model: openai/gpt-4o}]
+    telemetry: {session_hash_key: $HASH}
+    tracing: {headers: {authorization: $TOKEN}}
+    """
+    assert warnings(text, HASH="1", TOKEN="2") == []

@@ -155,6 +155,12 @@ def test_compose_binds_loopback_and_mounts_what_there_is_read_only(service):
         assert source == "prometheus" or ((DEPLOY / source).is_dir() and how.endswith(":ro"))
 
 
+def test_nobody_can_change_grafana_by_its_well_known_password():
+    environment = _read("docker-compose.yaml")["services"]["grafana"]["environment"]
+    assert environment["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "true"
+    assert environment["GF_AUTH_BASIC_ENABLED"] == "false"
+
+
 def test_grafana_finds_prometheus_and_the_dashboards(dashboards):
     compose = _read("docker-compose.yaml")["services"]
     (source,) = _read("grafana/provisioning/datasources/prometheus.yaml")["datasources"]

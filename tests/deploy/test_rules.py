@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sidecar.operator.lookups import HIT, NOT_FOUND
+
 PROMETHEUS = Path(__file__).parents[2] / "deploy/prometheus"
 
 WANTED = {
@@ -53,6 +55,12 @@ def test_every_panel_that_is_named_exists(alerts, dashboards):
     named = {name for text in texts for name in re.findall(r"(?<!\w)'([^']+)'(?!\w)", text)}
     assert named
     assert named <= titles
+
+
+def test_all_screens_mean_the_same_by_a_hit_rate(expressions):
+    """The dashboards and the alerts as the command line does; the console's tests hold it to its own list."""
+    told = {text for each in expressions for text in re.findall(r'outcome=~"(hit\|miss[^"]*)"', each.text)}
+    assert [set(outcomes.split("|")) for outcomes in told] == [{HIT, *NOT_FOUND}]
 
 
 async def test_what_a_person_is_told_has_its_names_and_numbers(alerts, promtool, tmp_path):

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import sys
+from asyncio.subprocess import PIPE
+from pathlib import Path
 
 import pytest
 from running import chat
@@ -189,3 +192,19 @@ def test_each_command_explains_itself_with_an_example(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([*command, "--help"])
     assert (ended.value.code, f"example: sidecar {' '.join(command)}" in capsys.readouterr().out) == (0, True)
+
+
+@pytest.fixture
+def full_disk():
+    with Path("/dev/full").open("wb") as file:
+        yield file
+
+
+@pytest.mark.parametrize("action", ["list", "export"])
+async def test_a_full_disk_is_a_sentence(at_work, full_disk, action):
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "sidecar.cli", "pins", action, "--admin", at_work.admin, stdout=full_disk, stderr=PIPE
+    )
+    _, errors = await program.communicate()
+    said = "sidecar: cannot write to standard output: No space left on device\n"
+    assert (program.returncode, errors.decode()) == (1, said)

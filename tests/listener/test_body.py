@@ -3,6 +3,7 @@
 import gzip
 import json
 import sys
+import time
 import zlib
 
 import pytest
@@ -68,3 +69,13 @@ async def test_a_zstd_window_over_what_rfc_9659_allows_is_refused(start):
 @pytest.mark.parametrize("encodings", [("br",), ("gzip, zstd",), ("gzip", "zstd")])
 async def test_an_encoding_we_cannot_read_is_refused(start, encodings):
     assert await status_of(await start(), GOOD, *encodings) == (415, "unsupported_encoding")
+
+
+async def test_unpacking_is_our_own_time_and_not_the_clients(start):
+    sidecar = await start()
+    packed = gzip.compress(bytes(20_000_000))
+    began = time.perf_counter()
+    gzip.decompress(packed)
+    takes_s = time.perf_counter() - began
+    assert await status_of(sidecar, packed, "gzip") == (400, "invalid_json")
+    assert await sidecar.total("sidecar_added_latency_seconds_sum") > takes_s / 4

@@ -7,6 +7,11 @@ import pytest
 from doubles import answers, hang, says
 from running import CODE, CONFIG, REASONING, chat
 
+from sidecar.listener.decisions import Decided, decision_body
+from sidecar.routing.decision import Decision, Reason
+from sidecar.routing.session import SessionKey
+from sidecar.telemetry.trace import Trace
+
 FORMATS = {
     "chat/completions": chat,
     "messages": lambda text: {"model": "x", "max_tokens": 1, "messages": [{"role": "user", "content": text}]},
@@ -180,3 +185,10 @@ async def test_a_route_whose_name_is_no_header_value_is_percent_encoded(start):
     sidecar = await start(CONFIG.replace("name: code_generation", "name: Schöner Code"))
     _, body, headers = await sidecar.decide(chat(CODE))
     assert (body["route"], headers["x-sidecar-route"]) == ("Schöner Code", "Sch%C3%B6ner Code")
+
+
+@pytest.mark.parametrize(("left_s", "told"), [(600.0000000001, 600), (599.2, 600), (0.4, 1), (600.0, 600)])
+def test_the_seconds_a_pin_lasts_are_rounded_up_but_for_the_dust_of_clock_arithmetic(left_s, told):
+    decision = Decision(("openai/gpt-4o",), None, Reason.NO_MATCH, expires_in_s=left_s)
+    body = json.loads(decision_body(Decided(decision, SessionKey("s")), Trace("0" * 32, "r")))
+    assert body["expires_in"] == told

@@ -92,11 +92,19 @@ def test_who_speaks_something_else_or_breaks_off_is_no_sidecar(said):
         thread.join()
 
 
-@pytest.mark.parametrize("answer", [(200, b"<html>"), (404, b"not here"), (404, {"detail": "no"}), (302, b"{}")])
+@pytest.mark.parametrize(
+    "answer", [(200, b"<html>"), (404, b"not here"), (404, {"detail": "no"}), (302, b"{}"), (200, b"[" * 100_000)]
+)
 def test_another_program_at_that_port_is_told_from_a_sidecar(admin, answer):
     admin.answers["GET", "/recent"] = answer
     with pytest.raises(NotASidecar, match=f"answers /recent with HTTP {answer[0]}"):
         admin.port.get("/recent", limit=1)
+
+
+def test_another_program_has_nothing_to_download(admin):
+    admin.answers["GET", "/pins/export"] = (302, b"")
+    with pytest.raises(NotASidecar, match="answers /pins/export with HTTP 302"):
+        list(admin.port.download("/pins/export"))
 
 
 def test_what_the_admin_port_refuses_it_refuses_in_its_own_words(admin):

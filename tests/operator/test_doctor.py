@@ -5,7 +5,7 @@ import json
 import pytest
 
 from sidecar.config.models import Config, Provider
-from sidecar.operator.calling import NoSidecar, Reply
+from sidecar.operator.calling import NoSidecar, NotASidecar, Reply, Silent
 from sidecar.operator.doctor import answer, examine
 from sidecar.operator.facts import Facts, File, Samples, gather
 from sidecar.operator.finding import Level, told
@@ -230,3 +230,34 @@ def test_metrics_that_are_none_are_told(admin):
     admin.answers["GET", "/ready"] = (200, b"OK\n")
     admin.answers["GET", "/stats/prometheus"] = (200, b"{{{ not metrics\n")
     assert any("are no metrics" in each for each in gather(admin.port, None).unread)
+
+
+@pytest.mark.parametrize("said", [b"<html>It works!</html>", b"LIVE\n", b"{}", b"", b"<html>\nOK\n"])
+def test_another_program_that_answers_ready_is_no_sidecar(admin, said):
+    admin.answers["GET", "/ready"] = (200, said)
+    facts = gather(admin.port, None)
+    assert "not a sidecar's admin port" in str(facts.lost)
+    assert [each.level for each in examine(facts, [], {})] == [Level.PROBLEM]
+
+
+@pytest.mark.parametrize(
+    ("lost", "advice"),
+    [
+        (NoSidecar("nothing listens at http://x"), "Start it"),
+        (Silent("http://x did not answer within 5 s"), "hangs"),
+        (NotASidecar("what listens at http://x does not speak HTTP"), "--admin"),
+    ],
+)
+def test_what_to_do_depends_on_why_there_is_no_sidecar_to_look_at(lost, advice):
+    (finding,) = examine(Facts("http://x", lost=lost), [], {})
+    assert advice in finding.advice
+
+
+def test_a_question_is_not_ended_by_a_full_stop():
+    facts = running(unread=("/pins: is it another program?", "/stats: broke off"))
+    assert [each.what[-2:] for each in found(facts, "admin")] == ["m?", "f."]
+
+
+def test_a_classifier_of_which_only_the_metrics_tell_has_a_sentence_too():
+    facts = Facts("http://x", ready=READY, samples=Samples.of("sidecar_pins_limit 10\n"))
+    assert [each.what for each in found(facts, "classifier")] == ["unknown kind, not asked yet."]

@@ -65,3 +65,8 @@ def test_a_certificate_that_nobody_trusts_is_told():
         (found,) = reach([f"https://127.0.0.1:{server.getsockname()[1]}"])
         thread.join()
     assert found.trouble.startswith("its certificate is not trusted here: ")
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999/v1", "http://127.0.0.1:1/\xe4"])
+def test_what_is_no_url_is_told_at_once(url):
+    assert reach([url], 60) == [Reached(url, None, "it is no URL")]

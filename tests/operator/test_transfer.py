@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from sidecar.operator.calling import Refused
+from sidecar.operator.calling import NotASidecar, Refused
 from sidecar.operator.transfer import BadFile, exported, imported, streamed
 
 EXPORT = b'{"format":"sidecar-pins","version":1}\n{"session_id":"a"}\n{"session_id":"b"}\n'
@@ -29,6 +29,18 @@ def test_an_export_that_fails_leaves_what_was_there(admin, tmp_path):
     with pytest.raises(Refused, match="stopping"):
         exported(admin.port, path)
     assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("pins.ndjson", "before")]
+
+
+@pytest.mark.parametrize("said", [b"<html>It works!</html>", b"{}", b""])
+def test_what_another_program_says_is_no_export(admin, tmp_path, said):
+    path = tmp_path / "pins.ndjson"
+    path.write_text("before")
+    admin.answers["GET", "/pins/export"] = (200, said)
+    with pytest.raises(NotASidecar, match="gives no export of pins"):
+        exported(admin.port, path)
+    with pytest.raises(NotASidecar, match="gives no export of pins"):
+        list(streamed(admin.port).raw)
+    assert path.read_text() == "before"
 
 
 def test_an_export_follows_a_link_and_leaves_it_one(admin, tmp_path):
@@ -70,3 +82,16 @@ def test_lines_that_an_import_refuses_are_told_and_end_it_with_1(admin, tmp_path
     assert (answer.code, json.loads(answer.shown(as_json=True))["refused"]) == (1, refused)
     assert answer.lines[:2] == ["1 imported, 2 kept as they were, 30 refused", "  line 0: no such model?[2J"]
     assert answer.lines[-1] == "  and 10 more: --json names them"
+
+
+def test_an_import_counts_the_refused_lines_that_the_answer_does_not_tell_of(admin, tmp_path):
+    path = tmp_path / "pins.ndjson"
+    path.write_bytes(EXPORT)
+    told = {"imported": 0, "kept": 0, "refused": [{"line": 2, "why": "expired"}], "refused_total": 4321}
+    admin.answers["POST", "/pins/import"] = (200, told)
+    answer = imported(admin.port, path, overwrite=False)
+    assert answer.lines == [
+        "0 imported, 0 kept as they were, 4,321 refused",
+        "  line 2: expired",
+        "  and 4,320 more: --json names the first 1",
+    ]

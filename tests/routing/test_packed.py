@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.routing.decision import Pin, Reason
+from sidecar.routing.decision import MOST_SCORES, Pin, Reason
 from sidecar.routing.packed import MOST_COMMON, Entry, Packing
 
 NUMBERS = st.floats(allow_nan=False)
@@ -38,3 +38,9 @@ def test_routes_that_clients_invent_are_not_remembered_for_ever():
     for n in range(3 * MOST_COMMON):
         packing.packed(Pin(("m/m",), f"route-{n}", Reason.ROUTED, 0.0), 0.0)
     assert len(packing) <= MOST_COMMON
+
+
+def test_of_more_scores_than_a_pin_shows_the_best_are_kept():
+    scores = tuple((f"route-{n}", 1 / n) for n in range(1, MOST_SCORES + 3))
+    entry = Entry(*Packing().packed(Pin(("m/m",), None, Reason.ROUTED, 0.0, scores=scores), 0.0), 20.0, 1)
+    assert entry.held(now=0.0).pin.scores == scores[:MOST_SCORES]

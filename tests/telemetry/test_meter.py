@@ -1,7 +1,7 @@
 """What is counted when, under labels that no client can make up."""
 
 import pytest
-from attrs import evolve
+from msgspec.structs import replace
 from records import record
 
 from sidecar.routing.decision import Decision, Lookup, Pin, Reason
@@ -49,7 +49,7 @@ def test_10_000_models_routes_and_sessions_nobody_configured_grow_no_series():
         usage = Usage(10, 10, 5)
         attempt = Attempt(provider="first", model=f"openai/{n}", outcome="answered", began_s=0, seconds=1)
         told = answered(decision=strange, session=session, requested=f"model-{n}", usage=usage, streamed=True)
-        seen.told(evolve(told, model=f"openai/{n}", attempts=(attempt,), first_byte_s=0.5, response_model=f"m-{n}"))
+        seen.told(replace(told, model=f"openai/{n}", attempts=(attempt,), first_byte_s=0.5, response_model=f"m-{n}"))
         seen.told(record(code="invalid_session_id", culprit=f"x-{n}", status=400))
         seen.pin_created(Pin((f"openai/{n}",), f"route-{n}", Reason.ROUTED, 0.0))
         seen.watch("sidecar_pins", dict) if n == 0 else None
@@ -73,6 +73,16 @@ def test_a_hit_saves_the_time_that_a_classification_took_of_late():
         seen.told(record(decision=decided(Reason.PINNED, Lookup.HIT), session=SessionKey("s")))
     assert value(seen, "sidecar_classifier_calls_saved_total") == 3
     assert value(seen, "sidecar_classifier_seconds_saved_total") == pytest.approx(0.6)
+
+
+def test_a_classifier_that_is_not_asked_takes_no_time():
+    seen = metrics()
+    seen.judged(Verdict("code", 1.0), 0.2)
+    for _ in range(100):
+        seen.judged(Verdict(failure=Failure.OPEN), 0.00001)
+    seen.told(record(decision=decided(Reason.PINNED, Lookup.HIT), session=SessionKey("s")))
+    assert value(seen, "sidecar_classifier_seconds_saved_total") == pytest.approx(0.2)
+    assert value(seen, "sidecar_classifier_duration_seconds_count", kind="embedded") == 1
 
 
 def test_a_hit_saves_nothing_where_there_are_no_routes_to_choose_from():
@@ -124,6 +134,14 @@ def test_a_stream_has_a_first_token_and_a_time_per_token():
     assert value(seen, "gen_ai_client_operation_duration_seconds_sum", **GEN_AI, error_type="") == pytest.approx(3.5)
 
 
+def test_how_fast_tokens_come_is_not_told_by_an_answer_that_breaks_off():
+    """Anthropic's streams begin with a count of a few tokens and tell the true one at their end."""
+    seen = metrics()
+    seen.told(answered(seconds=60.0, streamed=True, first_byte_s=1.0, usage=Usage(10, 8), code="upstream_reset"))
+    assert value(seen, "gen_ai_server_time_to_first_token_seconds_count", **GEN_AI) == 1
+    assert not value(seen, "gen_ai_server_time_per_output_token_seconds_count", **GEN_AI)
+
+
 def test_an_answer_that_breaks_off_is_a_reset_of_its_provider_and_an_error_type():
     seen = metrics()
     seen.told(answered(seconds=4.0, code="upstream_reset"))
@@ -132,13 +150,20 @@ def test_an_answer_that_breaks_off_is_a_reset_of_its_provider_and_an_error_type(
     assert value(seen, "gen_ai_client_operation_duration_seconds_count", **labels) == 1
 
 
+def test_an_answer_that_makes_no_sense_is_no_reset():
+    seen = metrics()
+    seen.told(answered(seconds=4.0, code="upstream_invalid_answer", status=502))
+    assert value(seen, "sidecar_upstream_resets_total", provider="first", reason="upstream_invalid_answer") is None
+
+
 def test_an_attempt_counts_when_its_outcome_is_known_and_its_time_when_it_is_over():
     seen = metrics()
-    seen.attempted("first", "answered", 0.5)
-    seen.attempted("first", "connect", 0.1)
+    seen.attempted("first", "answered")
+    seen.attempted("first", "connect")
     assert value(seen, "sidecar_upstream_attempts_total", provider="first", outcome="connect") == 1
-    assert value(seen, "sidecar_upstream_first_byte_seconds_count", provider="first") == 1
+    assert value(seen, "sidecar_upstream_first_byte_seconds_count", provider="first") is None
     seen.told(answered())
+    assert value(seen, "sidecar_upstream_first_byte_seconds_sum", provider="first") == 0.5
     assert value(seen, "sidecar_upstream_duration_seconds_sum", provider="first") == 3.5
 
 

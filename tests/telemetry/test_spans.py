@@ -1,5 +1,6 @@
 import pytest
 from attrs import evolve
+from msgspec.structs import replace
 
 from sidecar.routing.decision import Decision, Lookup, Reason
 from sidecar.routing.session import SessionKey
@@ -29,7 +30,7 @@ RECORD = Record(
 
 def told(record=RECORD, **changes):
     """(server, classify or None, attempts)"""
-    server, *children = spans_of(evolve(record, **changes))
+    server, *children = spans_of(replace(record, **changes))
     classify = next((span for span in children if span.kind is Kind.INTERNAL), None)
     return server, classify, [span for span in children if span.kind is Kind.CLIENT]
 
@@ -52,7 +53,7 @@ def test_the_classifier_comes_before_the_provider_and_nothing_leaves_the_request
 
 
 def test_clocks_that_disagree_do_not_take_a_child_out_of_its_parent():
-    late = evolve(ATTEMPT, began_s=0.75, seconds=9.0)
+    late = replace(ATTEMPT, began_s=0.75, seconds=9.0)
     slow = evolve(RECORD.decision, verdict=Verdict(seconds=5.0))
     server, classify, (attempt,) = told(attempts=(late,), decision=slow)
     assert classify.times == (BEGAN, BEGAN + SECOND * 3 // 4)
@@ -121,12 +122,12 @@ def test_an_attempt_has_the_attributes_of_a_call_to_a_model():
     ],
 )
 def test_a_provider_has_its_well_known_name_where_it_has_one(model, name):
-    _, _, (attempt,) = told(attempts=(evolve(ATTEMPT, model=model),))
+    _, _, (attempt,) = told(attempts=(replace(ATTEMPT, model=model),))
     assert attempt.attributes["gen_ai.provider.name"] == name
 
 
 def test_a_failover_is_two_attempts_and_only_the_second_has_the_answer():
-    failed = evolve(ATTEMPT, outcome="rate_limited", status=429, seconds=0.0625, began_s=0.125)
+    failed = replace(ATTEMPT, outcome="rate_limited", status=429, seconds=0.0625, began_s=0.125)
     server, _, (first, second) = told(attempts=(failed, ATTEMPT), failover="rate_limited")
     assert (first.failed, first.attributes["error.type"]) == (True, "rate_limited")
     assert first.attributes["http.response.status_code"] == 429
@@ -137,7 +138,7 @@ def test_a_failover_is_two_attempts_and_only_the_second_has_the_answer():
 
 
 def test_an_attempt_that_the_client_did_not_wait_for_is_no_error_of_the_providers():
-    abandoned = evolve(ATTEMPT, outcome="abandoned", status=None, first_byte_s=None)
+    abandoned = replace(ATTEMPT, outcome="abandoned", status=None, first_byte_s=None)
     server, _, (attempt,) = told(attempts=(abandoned,), status=499, code="client_gone", usage=None)
     assert (attempt.failed, attempt.attributes["sidecar.outcome"]) == (False, "abandoned")
     assert (server.failed, server.attributes["sidecar.code"]) == (False, "client_gone")
@@ -218,7 +219,7 @@ def test_the_session_is_told_by_its_hash_unless_its_own_id_is_wanted():
 
 def test_without_a_session_there_is_no_conversation():
     for raw in (False, True):
-        spans = spans_of(evolve(RECORD, session=None, session_hash=""), raw_session_ids=raw)
+        spans = spans_of(replace(RECORD, session=None, session_hash=""), raw_session_ids=raw)
         assert not [span for span in spans if "gen_ai.conversation.id" in span.attributes]
 
 
@@ -229,6 +230,6 @@ def test_what_others_wrote_is_kept_short_and_can_always_be_encoded():
 
 
 def test_an_attempt_that_sent_nothing_still_has_an_id_of_its_own():
-    first, second = (told(attempts=(evolve(ATTEMPT, span_id=""),))[2][0].span_id for _ in range(2))
+    first, second = (told(attempts=(replace(ATTEMPT, span_id=""),))[2][0].span_id for _ in range(2))
     assert len(first) == 16
     assert first != second

@@ -9,6 +9,7 @@ import time
 import pytest
 from aiohttp import web
 from attrs import evolve
+from msgspec.structs import replace
 from otlp import attributes, receiving
 from provider import refused_port
 
@@ -62,9 +63,16 @@ async def test_a_record_arrives_as_its_spans(receiver):
     assert attempt.attributes["http.response.status_code"] == 200
 
 
+async def test_even_a_talkative_log_has_nothing_of_the_receivers_path_which_may_hold_a_key(receiver, caplog):
+    caplog.set_level(logging.DEBUG, "urllib3")
+    async with open_tracer(to(f"{receiver.url}/key-canary")) as tracer:
+        tracer.told(RECORD)
+    assert "key-canary" not in caplog.text
+
+
 async def test_an_error_is_the_status_of_its_span(receiver):
     async with open_tracer(to(receiver)) as tracer:
-        tracer.told(evolve(RECORD, status=502, code="upstream_unreachable"))
+        tracer.told(replace(RECORD, status=502, code="upstream_unreachable"))
     assert (receiver.one("server").failed, receiver.one("internal").failed) == (True, False)
 
 
@@ -89,7 +97,7 @@ async def test_batches_are_compressed_and_carry_the_configured_headers(receiver)
 
 async def test_a_request_that_is_not_sampled_makes_no_span(receiver):
     async with open_tracer(to(receiver)) as tracer:
-        tracer.told(evolve(RECORD, trace=Traces(0, exporting=True).of({})))
+        tracer.told(replace(RECORD, trace=Traces(0, exporting=True).of({})))
     assert receiver.bodies == []
 
 
@@ -241,7 +249,7 @@ async def test_what_does_not_fit_the_queue_is_dropped_whole_requests_at_a_time(r
     receiver.behave = wait
     async with open_tracer(to(receiver), stop_s=30) as tracer:
         for number in range(QUEUE_SPANS // SPANS + 300):
-            tracer.told(evolve(RECORD, trace=evolve(RECORD.trace, trace_id=f"{number + 1:032x}")))
+            tracer.told(replace(RECORD, trace=evolve(RECORD.trace, trace_id=f"{number + 1:032x}")))
         gate.set()
     assert tracer.dropped() > 0
     assert len(receiver.spans) + tracer.dropped() == SPANS * (QUEUE_SPANS // SPANS + 300)

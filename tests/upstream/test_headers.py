@@ -178,7 +178,11 @@ DIGESTS = ["Content-Digest", "Repr-Digest", "Digest", "Content-MD5"]
     ],
 )
 def test_a_body_that_is_not_the_one_that_came_loses_what_was_true_of_that_one_only(options, crossing):
-    client = [("Content-Type", "application/json"), ("Content-Encoding", "identity"), *((name, "x") for name in DIGESTS)]
+    client = [
+        ("Content-Type", "application/json"),
+        ("Content-Encoding", "identity"),
+        *((name, "x") for name in DIGESTS),
+    ]
     headers = sent(client, **options)
     assert {name.lower() for name in headers} - {"x-request-id", "authorization"} == crossing
 

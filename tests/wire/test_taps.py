@@ -206,3 +206,11 @@ def test_a_packed_stream_may_be_cut_anywhere(stem, data):
     plain = tap_for(form, EVENTS)
     plain.feed(recording(stem))
     assert tap.account == plain.account
+
+
+def test_a_count_that_no_answer_can_have_is_no_count():
+    """A provider may write any number; one of four hundred digits is not to be added to anything."""
+    told = whole(model="m", usage={"prompt_tokens": 10**400, "completion_tokens": 3})
+    assert read_whole(Format.CHAT, told) == Account(response_model="m")
+    told = whole(model="m", usage={"prompt_tokens": f"{10**400}", "completion_tokens": 3})
+    assert read_whole(Format.CHAT, told) == Account(response_model="m")

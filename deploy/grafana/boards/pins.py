@@ -7,8 +7,9 @@ from boards.promql import INSTANCE, INSTANCE_LEGEND, increase, quantile, rate, s
 
 LOOKUPS = "sidecar_pin_lookups_total"
 HIT = 'outcome="hit"'
-COUNTED = 'outcome=~"hit|miss|expired|invalid|model_gone"'
-"""The lookups that a pin could have answered: not those without a session, nor those that asked for no pin."""
+COUNTED = 'outcome=~"hit|miss|expired|model_gone"'
+"""The lookups that a pin could have answered: not those without a session or with a refused one, nor those that asked
+for no pin."""
 
 OUTCOMES = {
     "hit": GOOD,
@@ -63,7 +64,7 @@ _GLANCE = Row(
         stat(
             "Without a session",
             "Share of lookups of requests that named no session: they are routed anew every time. Near 100 %: clients "
-            "send no X-Session-Id, or a proxy before us drops it. `sidecar doctor` says which headers were seen.",
+            "send no X-Session-Id, or a proxy before us drops it. `sidecar doctor` says who names sessions.",
             share(total(increase(LOOKUPS, 'source="none"')), total(increase(LOOKUPS))),
             unit="percentunit",
             steps=rising(0.5, 0.95),

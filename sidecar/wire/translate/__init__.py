@@ -100,7 +100,7 @@ thinking.display                     | dropped                                  
 output_config                        | mapped: reasoning_effort, response_format    | mapped: reasoning.effort, text.format
 output_format                        | mapped: response_format                      | mapped: text.format
 metadata                             | mapped: user, up to 64 characters            | mapped: safety_identifier, up to 64 characters
-stream                               | carried                                      | carried
+stream                               | carried: asks for the usage, if it may       | carried
 container                            | refused                                      | refused
 mcp_servers                          | refused                                      | refused
 context_management                   | dropped                                      | dropped
@@ -143,7 +143,7 @@ reasoning                            | mapped: reasoning_effort                 
 reasoning.summary                    | dropped                                      | mapped: thinking.display, from 4.6 on
 user                                 | carried: up to 64 characters                 | mapped: metadata.user_id
 safety_identifier                    | mapped: user, up to 64 characters            | mapped: metadata.user_id
-stream                               | carried                                      | carried
+stream                               | carried: asks for the usage, if it may       | carried
 stream_options                       | dropped                                      | dropped
 include                              | mapped: logprobs                             | dropped
 top_logprobs                         | carried                                      | dropped

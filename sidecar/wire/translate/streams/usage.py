@@ -25,7 +25,9 @@ from sidecar.wire.formats import Format
 from sidecar.wire.translate.neutral import Usage
 
 NOTHING = Raw(b"null")
-Count = Annotated[int, Meta(ge=0)]
+MOST_TOKENS = 10**12
+"""No answer ever cost so many; a provider may claim any number, and of a larger one nothing is believed."""
+Count = Annotated[int, Meta(ge=0, le=MOST_TOKENS)]
 
 
 class _InputDetails(Struct):
