@@ -37,10 +37,11 @@ from sidecar.operator.describing import announced, summed_up
 from sidecar.operator.facts import read_file
 from sidecar.operator.screen import Screen
 from sidecar.operator.tables import Look
+from sidecar.routing.ask import Ask
 from sidecar.routing.decision import Decision
-from sidecar.routing.router import Ask
 from sidecar.routing.session import SessionKey, checked
-from sidecar.server import metrics_of, routing, serve
+from sidecar.server import metrics_of, routing, serve, serve_workers
+from sidecar.server.worker import assigned, channel_of, work
 from sidecar.telemetry import log as logs
 from sidecar.upstream.providers import flaw, row_of
 from sidecar.wire.conversation import Role, Turn
@@ -87,6 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--log-level", choices=tuple(LogLevel), help="instead of the file's")
     up.set_defaults(run=_up)
 
+    # Without help, and so on no list: `up` runs it.
+    commands.add_parser("worker").set_defaults(run=_work)
+
     check = commands.add_parser("check", help="say what is wrong with a configuration, or what it comes to")
     check.add_argument("config")
     check.set_defaults(run=_check)
@@ -126,6 +130,8 @@ def _up(asked: argparse.Namespace) -> int:
         settings = evolve(settings, listener=evolve(settings.listener, port=asked.port))
     if asked.admin_port is not None:
         settings = evolve(settings, admin=evolve(settings.admin, port=asked.admin_port))
+    if settings.workers > 1:
+        return asyncio.run(_supervise(settings, asked.log_level or settings.telemetry.log_level))
     asyncio.run(_serve(settings))
     return 0
 
@@ -147,6 +153,40 @@ async def _serve(settings: Config) -> None:
         await stop.wait()
         log.info("stopping: no new requests, those under way may finish")
     log.info("stopped")
+
+
+async def _supervise(settings: Config, log_level: str) -> int:
+    """As `_serve`, with several processes; a second signal ends them where they are. 0 when all finished their work."""
+    stop = asyncio.Event()
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def signalled() -> None:
+        if stop.is_set() and task is not None:
+            task.cancel()
+        stop.set()
+
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sign, signalled)
+    try:
+        async with serve_workers(settings, log_level, stop) as serving:
+            lines = announced(settings, serving.listener, serving.admin)
+            print("\n".join([*lines[:-1], f"workers    {settings.workers}", lines[-1]]), flush=True)
+            await stop.wait()
+            log.info("stopping: no new requests, those under way may finish")
+            in_order = await serving.workers.stop()
+    except asyncio.CancelledError:
+        log.warning("stopped at once: requests under way were cut")
+        return 1
+    log.info("stopped")
+    return 0 if in_order else 1
+
+
+def _work(_asked: argparse.Namespace) -> int:
+    """One of several processes; the one that started it says on standard input what it is to do."""
+    channel = channel_of(sys.stdin.fileno())
+    assignment = assigned(channel)
+    logs.set_up(assignment.log_level, assignment.config.telemetry.log_format)
+    return asyncio.run(work(assignment, channel))
 
 
 # sidecar check

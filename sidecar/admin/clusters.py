@@ -40,7 +40,7 @@ class Clusters:
         found = self._found()
         if request.query.get("format") == "json":
             return json_answer({"clusters": found})
-        return web.Response(text="".join(f"{line}\n" for cluster in found for line in _lines(cluster)))
+        return web.Response(text=in_text(found))
 
     def _found(self) -> list[dict[str, object]]:
         conditions = {condition.provider: condition for condition in self._conditions()}
@@ -67,6 +67,11 @@ class Clusters:
             "pending": pending,
             "last_error": _error(condition.last_error),
         }
+
+
+def in_text(clusters: Iterable[dict[str, object]]) -> str:
+    """What `?format=json` gives, in Envoy's lines."""
+    return "".join(f"{line}\n" for cluster in clusters for line in _lines(cluster))
 
 
 def interface_word(provider: Provider) -> str | None:

@@ -20,8 +20,9 @@ from sidecar.config.catalog import Catalog
 from sidecar.config.models import Route
 from sidecar.config.routes import read_preferences
 from sidecar.errors import RequestError
+from sidecar.routing.ask import Ask
 from sidecar.routing.decision import Decision
-from sidecar.routing.router import Ask, Judge, Router
+from sidecar.routing.router import Judge, Router
 from sidecar.routing.session import SessionKey, checked, is_session_id
 from sidecar.wire.conversation import Role, Turn
 from sidecar.wire.formats import Format

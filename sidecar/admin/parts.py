@@ -6,13 +6,17 @@ from sidecar.admin.clusters import key_word
 from sidecar.admin.dump import InForce
 from sidecar.admin.listeners import Listeners
 from sidecar.admin.readiness import Part
-from sidecar.classifiers.breaker import State
+from sidecar.routing.breaker import State
 
 
 def parts(
-    in_force: Callable[[], InForce], listeners: Listeners, circuit: Callable[[], State], pins: Callable[[], int]
+    in_force: Callable[[], InForce],
+    listeners: Listeners,
+    circuit: Callable[[], State],
+    pins: Callable[[], int],
+    store: Part,
 ) -> dict[str, Part]:
-    """`circuit`: the classifier's; `pins`: how many there are now."""
+    """`circuit`: the classifier's; `pins`: how many are known here now; `store`: how it is where they live."""
 
     def listener() -> tuple[bool, str]:
         place = listeners.place_of("listener")
@@ -21,7 +25,7 @@ def parts(
     def classifier() -> tuple[bool, str]:
         return circuit() is State.CLOSED, f"{in_force().config.routing.classifier.type}, circuit {circuit()}"
 
-    def store() -> tuple[bool, str]:
+    def table() -> tuple[bool, str]:
         return True, f"{pins()} of at most {in_force().config.routing.session_max_entries}"
 
     def keys() -> tuple[bool, str]:
@@ -31,4 +35,11 @@ def parts(
     def config() -> tuple[bool, str]:
         return True, f"generation {in_force().generation}"
 
-    return {"listener": listener, "classifier": classifier, "pins": store, "keys": keys, "config": config}
+    return {
+        "listener": listener,
+        "classifier": classifier,
+        "pins": table,
+        "store": store,
+        "keys": keys,
+        "config": config,
+    }

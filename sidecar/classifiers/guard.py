@@ -17,9 +17,9 @@ from math import isfinite
 from attrs import evolve
 
 from sidecar.classifiers import Classifier
-from sidecar.classifiers.breaker import Circuit, State, Ticket
 from sidecar.config.models import Breaker, Route
 from sidecar.errors import SidecarError
+from sidecar.routing.breaker import Circuit, State, Ticket
 from sidecar.routing.intent import Intent
 from sidecar.routing.verdict import Failure, Verdict
 

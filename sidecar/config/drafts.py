@@ -88,6 +88,7 @@ class Draft:
     routing: Routing = field(factory=Routing)
     outlier_detection: OutlierDetection = field(factory=OutlierDetection)
     circuit_breakers: CircuitBreakers = field(factory=CircuitBreakers)
+    workers: int = 1
     responses_state: ResponsesState | None = None
     telemetry: Telemetry = field(factory=Telemetry)
     tracing: Tracing = field(factory=Tracing)

@@ -46,3 +46,11 @@ def log_path(node: Node, _reading: Reading) -> str:
     if not path.strip() or not path.isprintable() or len(path) > MAX_PROSE_CHARS or path.endswith("/"):
         raise Wrong(f"must be off, stdout or a file's path, got {node.shown}")
     return path
+
+
+def typed_path(node: Node, _reading: Reading) -> str:
+    """A file's path, seen from where the program runs. Nothing is opened here."""
+    path = typed_text(node)
+    if not path.strip() or not path.isprintable() or len(path) > MAX_PROSE_CHARS or path.endswith("/"):
+        raise Wrong(f"must be a file's path, got {node.shown}")
+    return path

@@ -7,10 +7,12 @@ It is a superset of Plano's model-routing configuration, versions v0.1 to v0.4.0
 from collections.abc import Mapping
 from typing import Any, cast
 
+from attrs import evolve
+
 from sidecar.config import refused
 from sidecar.config.document import Node
 from sidecar.config.drafts import Draft, Placed, ProviderDraft, RouteDraft, placed
-from sidecar.config.files import log_path, template
+from sidecar.config.files import log_path, template, typed_path
 from sidecar.config.models import (
     ATTEMPTS,
     BODY_BYTES,
@@ -23,16 +25,23 @@ from sidecar.config.models import (
     SESSION_ENTRIES,
     SESSION_TTL_SECONDS,
     TIMEOUT_S,
+    WORKERS,
     Admin,
     Breaker,
+    CacheKind,
     CircuitBreakers,
     Classifier,
     ClassifierKind,
+    LaneMode,
+    Lanes,
     LogFormat,
     LogLevel,
     OutlierDetection,
     ResponsesState,
     Routing,
+    SessionCache,
+    SessionScope,
+    SideCalls,
     Telemetry,
     Timeouts,
     Tracing,
@@ -45,15 +54,17 @@ from sidecar.config.values import (
     ListOf,
     address,
     duration,
-    header_name,
     host_header,
     model_id,
     model_name,
     name,
+    network,
     number,
     one_of,
     origin,
     prose,
+    session_source,
+    tenant_header,
     typed_text,
     whole,
     word_of,
@@ -251,27 +262,66 @@ class ClassifierReader:
         return classifier
 
 
-def memory_only(node: Node, _reading: Reading) -> str:
-    if node.value == "redis":
-        raise Wrong("must be 'memory', got 'redis': a shared session cache is something this program does not have")
-    return word_of("memory")(node, _reading)
+CACHE_BREAKER = Table(into=lambda **given: evolve(SessionCache().breaker, **given), keys=BREAKER.keys)
+
+SESSION_CACHE = Table(
+    into=SessionCache,
+    keys={
+        "type": one_of(CacheKind),
+        "url": secret,
+        "username": secret,
+        "password": secret,
+        "tls_ca_file": typed_path,
+        "tls_cert_file": typed_path,
+        "tls_key_file": typed_path,
+        "key_prefix": name,
+        "connect_timeout": Key(duration(TIMEOUT_S), into="connect_timeout_s"),
+        "connect_timeout_s": Key(number(TIMEOUT_S), other_way=True),
+        "command_timeout": Key(duration(TIMEOUT_S), into="command_timeout_s"),
+        "command_timeout_s": Key(number(TIMEOUT_S), other_way=True),
+        "flight_wait": Key(duration(TIMEOUT_S), into="flight_wait_s"),
+        "breaker": CACHE_BREAKER,
+        "snapshot": typed_path,
+        "snapshot_interval": Key(duration(TIMEOUT_S), into="snapshot_interval_s"),
+        "snapshot_interval_s": Key(number(TIMEOUT_S), other_way=True),
+        "tenant_header": tenant_header,
+        "trusted_peers": ListOf(network),
+    },
+)
+
+LANES = Table(into=Lanes, keys={"mode": one_of(LaneMode), "inherit": yes_no})
+
+
+class LanesReader:
+    """A mapping, or only a mode: `lanes: by_model`."""
+
+    table = LANES
+
+    def __call__(self, node: Node, reading: Reading) -> Lanes:
+        if isinstance(node.value, str):
+            return Lanes(one_of(LaneMode)(node, reading))
+        lanes: Lanes = LANES(node, reading)
+        return lanes
 
 
 ROUTING = Table(
-    into=lambda session_cache=None, llm_provider=None, model=None, **settings: Routing(**settings),  # noqa: ARG005
+    into=lambda llm_provider=None, model=None, **settings: Routing(**settings),  # noqa: ARG005
     keys={
         "session_ttl_seconds": whole(SESSION_TTL_SECONDS),
         "session_ttl_policy": one_of(TtlPolicy),
         "session_max_entries": whole(SESSION_ENTRIES),
-        "session_sources": ListOf(header_name),
+        "session_sources": ListOf(session_source),
         "pin_unmatched": yes_no,
         "apply_to": ListOf(model_name),
         "classifier": ClassifierReader(),
         "failover": yes_no,
         "max_attempts": whole(ATTEMPTS),
-        "session_cache": Key(
-            Table(into=dict, keys={"type": memory_only}, refused=refused.SESSION_CACHE), other_way=True
-        ),
+        "session_cache": SESSION_CACHE,
+        "session_scope": one_of(SessionScope),
+        "implicit_sessions": yes_no,
+        "lanes": LanesReader(),
+        "side_calls": one_of(SideCalls),
+        "route_on_user_only": yes_no,
         "llm_provider": Key(model_name, other_way=True),
         "model": Key(model_name, other_way=True),
     },
@@ -379,6 +429,7 @@ FILE = Table(
         "overrides": Key(OVERRIDES, other_way=True),
         "outlier_detection": OUTLIER_DETECTION,
         "circuit_breakers": CIRCUIT_BREAKERS,
+        "workers": whole(WORKERS),
         "responses_state": ResponsesStateReader(),
         "telemetry": TELEMETRY,
         "tracing": TRACING,

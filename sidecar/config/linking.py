@@ -13,7 +13,7 @@ from sidecar.config.catalog import Catalog, chain
 from sidecar.config.classifying import settle
 from sidecar.config.document import Node
 from sidecar.config.drafts import Draft, Placed, ProviderDraft
-from sidecar.config.models import Admin, Config, Listener, Provider
+from sidecar.config.models import Admin, CacheKind, Config, Listener, Provider, SessionScope
 from sidecar.config.reading import Reading
 from sidecar.config.routes import Names, build, lift
 
@@ -32,6 +32,8 @@ def link(draft: Draft, reading: Reading) -> Config:
     _check_apply_to(draft, catalog, reading)
     listener = _listener(draft, reading)
     _check_ports(draft, listener, reading)
+    _check_cache(draft, reading)
+    _check_hashes(draft, reading)
     return Config(
         version=draft.version,
         listener=listener,
@@ -42,6 +44,7 @@ def link(draft: Draft, reading: Reading) -> Config:
         routing=evolve(draft.routing, classifier=settle(draft, catalog, reading)),
         outlier_detection=draft.outlier_detection,
         circuit_breakers=draft.circuit_breakers,
+        workers=draft.workers,
         responses_state=draft.responses_state,
         telemetry=draft.telemetry,
         tracing=draft.tracing,
@@ -166,6 +169,41 @@ def _check_ports(draft: Draft, listener: Listener, reading: Reading) -> None:
     admin = draft.admin
     if listener.port and listener.port == admin.port and _overlap(listener, admin):
         reading.mistake(draft.node.at("admin", "port"), f"must not be the listener's port, {admin.port}")
+
+
+def _check_cache(draft: Draft, reading: Reading) -> None:
+    """What each kind of session cache needs, and what it cannot do."""
+    cache, node = draft.routing.session_cache, draft.node.at("routing", "session_cache")
+    if cache.type is CacheKind.REDIS and cache.url is None:
+        reading.mistake(node, "of type redis needs the key 'url'")
+    if cache.type is CacheKind.REDIS and cache.snapshot is not None:
+        reading.mistake(node.at("snapshot"), "is for type memory: pins in Redis outlive this process")
+    if cache.type is CacheKind.MEMORY and cache.url is not None:
+        reading.warn(node.at("url"), "is not used: the type is memory")
+    if draft.workers > 1 and cache.type is CacheKind.MEMORY:
+        why = "each process would have pins of its own, and a session that comes to another would change its model"
+        reading.mistake(draft.node.at("workers"), f"must be 1 unless routing.session_cache is of type redis: {why}")
+    if draft.workers > 1 and draft.responses_state is not None:
+        why = "each process would keep conversations of its own, and previous_response_id would fail at the others"
+        reading.mistake(draft.node.at("workers"), f"must be 1 with responses_state: {why}")
+    if cache.trusted_peers and cache.tenant_header is None:
+        reading.warn(node.at("trusted_peers"), "is not used: there is no tenant_header")
+    if cache.tenant_header is not None and not cache.trusted_peers:
+        reading.warn(node.at("tenant_header"), "is believed from nobody: there are no trusted_peers")
+
+
+def _check_hashes(draft: Draft, reading: Reading) -> None:
+    """Pins that outlive or leave this process, under keys that are hashed, need a hash that does as well."""
+    routing, cache, key = draft.routing, draft.routing.session_cache, draft.telemetry.session_hash_key
+    hashed = routing.implicit_sessions or routing.session_scope is SessionScope.CALLER
+    if not hashed or (key is not None and key.value is not None):
+        return
+    what, node = "implicit_sessions" if routing.implicit_sessions else "session_scope", draft.node.at("routing")
+    if cache.type is CacheKind.REDIS:
+        why = "other sidecars would not find the sessions that this one hashed"
+        reading.mistake(node.at(what), f"needs telemetry.session_hash_key with a session cache of type redis: {why}")
+    elif cache.snapshot is not None:
+        reading.warn(node.at(what), "needs telemetry.session_hash_key, or no session is known again after a restart")
 
 
 def _overlap(listener: Listener, admin: Admin) -> bool:

@@ -40,12 +40,6 @@ LISTENER_TYPES: Mapping[str, str] = {
 
 ROUTING: Mapping[str, str] = {
     "routing_budget": "it weighs the cost of changing models within a session; here a session keeps its model",
-    "route_on_user_only": "it routes anew at every user turn; here a session keeps its model, whoever spoke last",
-}
-
-SESSION_CACHE: Mapping[str, str] = {
-    "url": "it is the address of a shared session cache; this program keeps sessions in its own memory",
-    "tenant_header": "it keeps the sessions of tenants apart by a header; this program has one set of sessions",
 }
 
 OVERRIDES: Mapping[str, str] = {

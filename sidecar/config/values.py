@@ -30,6 +30,24 @@ _HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63}){0,15}\.?"
 _HOST_AND_PORT = re.compile(rf"(?:{_HOST.pattern}|\[[0-9A-Fa-f:.]+\])(?::\d{{1,5}})?", re.ASCII)
 _ORIGIN = re.compile(rf"https?://{_HOST_AND_PORT.pattern}", re.ASCII)
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
+_BODY_FIELD = re.compile(
+    r"body:(?:session_id|conversation|prompt_cache_key|(?:client_)?metadata\.[A-Za-z0-9_.-]{1,100})", re.ASCII
+)
+_KEYS = r"(?:proxy-)?authorization|(?:x-)?(?:goog-)?api-key|ocp-apim-subscription-key|cookie2?"
+_CREDENTIAL = re.compile(_KEYS, re.ASCII | re.IGNORECASE)
+_NEVER_A_SESSION = re.compile(
+    rf"{_KEYS}|body:.*\.api[_-]?key"
+    # one request, or one attempt at it
+    r"|x-request-id|idempotency-key|traceparent|x-stainless-.*|body:.*\.request[_-]?id"
+    # a person, an organisation, a machine
+    r"|openai-organization|openai-project|chatgpt-account-id|x-openwebui-user-.*|x-user-.*"
+    r"|x-forwarded-(?:for|user|email)|forwarded|x-real-ip|user-agent"
+    r"|body:.*\.(?:user(?:[_-]?(?:name|email))?|e-?mail|safety_identifier|(?:x-codex-)?installation[_-]?id"
+    r"|(?:account|org|organi[sz]ation|device)[_-]?(?:uu)?id)"
+    # that of Claude Code holds a session, and is read for no more than that
+    r"|(?!(?-i:body:metadata\.user_id)\Z)body:.*\.user[_-]?id",
+    re.ASCII | re.IGNORECASE,
+)
 _MODEL = re.compile(r"[!-)+-.0-~]+/(?:\*|[!-)+-~]+)")
 """Visible ASCII; no `*` but as the whole name, no `/` in the provider."""
 
@@ -182,6 +200,15 @@ def is_host(text: str) -> bool:
     return True
 
 
+def network(node: Node, _reading: Reading) -> str:
+    """An address, or a network such as 10.0.0.0/8."""
+    text = typed_text(node)
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as exc:
+        raise Wrong(f"must be an IP address or a network such as 10.0.0.0/8, got {node.shown}") from exc
+
+
 def origin(node: Node, _reading: Reading) -> str:
     """What a browser sends as `Origin`: scheme, host and port; or `*`."""
     text = typed_text(node)
@@ -205,8 +232,29 @@ def header_name(node: Node, _reading: Reading) -> str:
     return text
 
 
+def tenant_header(node: Node, reading: Reading) -> str:
+    """A header that names a tenant; its value stands in stores and lists, so it is no secret."""
+    text = header_name(node, reading)
+    if _CREDENTIAL.fullmatch(text):
+        raise Wrong(f"must be something that names a tenant; {text} is a secret; see session_scope")
+    return text
+
+
 def is_header_name(text: str) -> bool:
     return bool(_HEADER_NAME.fullmatch(text))
+
+
+def session_source(node: Node, reading: Reading) -> str:
+    """What may name a session: a header, in small letters, or a field of the body, `body:metadata.session_id`."""
+    text = typed_text(node)
+    if not text.startswith("body:"):
+        text = header_name(node, reading).lower()
+    elif not _BODY_FIELD.fullmatch(text):
+        known = "session_id, conversation, prompt_cache_key, metadata.NAME or client_metadata.NAME"
+        raise Wrong(f"must be body: and one of {known}, got {node.shown}")
+    if _NEVER_A_SESSION.fullmatch(text):
+        raise Wrong(f"must be something that names a session; {text} names a person, a secret or a single request")
+    return text
 
 
 @frozen

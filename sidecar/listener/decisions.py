@@ -3,25 +3,34 @@
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import msgspec
 from attrs import frozen
 from msgspec import UNSET
 
 from sidecar.config.catalog import Catalog
-from sidecar.config.models import Route
+from sidecar.config.models import Route, Routing, SideCalls
 from sidecar.config.routes import read_preferences
 from sidecar.errors import RequestError
+from sidecar.listener.naming import Naming
+from sidecar.routing.ask import Ask, PinControl
 from sidecar.routing.decision import Decision
-from sidecar.routing.router import Ask, PinControl, Router
-from sidecar.routing.session import SessionKey, session_of
+from sidecar.routing.lanes import Lanes
+from sidecar.routing.router import Router
+from sidecar.routing.session import SessionKey
+from sidecar.routing.side_calls import side_call_of
 from sidecar.telemetry.trace import Trace
 from sidecar.wire.answer import DecisionBody, encode
 from sidecar.wire.formats import Format
 from sidecar.wire.request import Request, parse
 
 MAX_PREFERENCES_BYTES = 64 * 1024
+ROUNDING_S = 1e-6
+"""A time that was added to a clock and taken from it again is not quite what it was; that is no second more."""
+WORDS = "refresh, bypass or release"
+"""What `x-sidecar-pin` may say: PinControl."""
 
 
 @frozen
@@ -44,19 +53,38 @@ class Asked:
 class Decider:
     """Headers and body of a request -> its decision. `clock`: Unix time, seconds."""
 
-    def __init__(self, router: Router, catalog: Catalog, sources: Sequence[str], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, router: Router, catalog: Catalog, naming: Naming, policy: Routing, clock: Callable[[], float]
+    ) -> None:
         self._router = router
         self._catalog = catalog
-        self._sources = sources
+        self._naming = naming
+        self._lanes = Lanes(policy.lanes, catalog.resolve)
+        self._know_side_calls = policy.side_calls is SideCalls.ROUTE
         self._clock = clock
 
-    async def decide(self, form: Format, headers: Mapping[str, str], body: bytes) -> Asked:
-        """Raises RequestError, as its parts do: whatever is wrong with the request, nothing was changed."""
-        session = session_of(headers, self._sources)
+    async def decide(self, form: Format, headers: Mapping[str, str], body: bytes, peer: str = "") -> Asked:
+        """
+        `peer`: the address that the request came from.
+
+        Raises RequestError, as its parts do: whatever is wrong with the request, nothing was changed.
+        """
         control = control_of(headers)
         asked = parse(form, body)
-        ask = Ask(asked.model, asked.conversation, session, control, lambda: self._preferences(asked))
-        return Asked(asked, Decided(await self._router.route(ask, self._clock()), session), body)
+        ask = self._ask(headers, asked, self._naming.of(headers, asked, peer), control)
+        return Asked(asked, Decided(await self._router.route(ask, self._clock()), ask.session), body)
+
+    def _ask(
+        self, headers: Mapping[str, str], asked: Request, session: SessionKey | None, control: PinControl | None
+    ) -> Ask:
+        preferences = partial(self._preferences, asked)
+        if session is None:
+            return Ask(asked.model, asked.conversation, None, control, preferences)
+        aside = self._know_side_calls and side_call_of(headers, asked) is not None
+        laned = self._lanes.of(session, headers, asked.model)
+        return Ask(
+            asked.model, asked.conversation, laned.session, control, preferences, laned.parent, aside, laned.waiting
+        )
 
     def _preferences(self, asked: Request) -> tuple[Route, ...]:
         raw = bytes(asked.preferences)
@@ -82,7 +110,7 @@ def control_of(headers: Mapping[str, str]) -> PinControl | None:
     try:
         return PinControl(word.strip().lower())
     except ValueError as exc:
-        raise RequestError("x-sidecar-pin must be refresh or bypass", param="x-sidecar-pin") from exc
+        raise RequestError(f"x-sidecar-pin must be {WORDS}", param="x-sidecar-pin") from exc
 
 
 def decision_body(decided: Decided, trace: Trace) -> bytes:
@@ -97,8 +125,7 @@ def decision_body(decided: Decided, trace: Trace) -> bytes:
             pinned=decision.pinned,
             reason=decision.reason,
             session_id=UNSET if session is None else session.session_id,
-            # To the millisecond first: the difference of two clock readings may be a hair over the whole seconds.
-            expires_in=UNSET if expires_in_s is None else math.ceil(round(expires_in_s, 3)),
+            expires_in=UNSET if expires_in_s is None else math.ceil(expires_in_s - ROUNDING_S),
             trace_id=trace.trace_id,
         )
     )

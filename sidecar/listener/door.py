@@ -132,7 +132,7 @@ class Door:
         if request.method != "POST":
             return _not_allowed(form, way, request.path, "POST")
         body = await self._bodies.read(request, way.journal)
-        asked = await self._decider.decide(form, request.headers, body.content)
+        asked = await self._decider.decide(form, request.headers, body.content, request.remote or "")
         return Answer(
             200, decision_body(asked.decided, way.trace), way.with_decision(asked.decided, asked.request.model)
         )

@@ -77,7 +77,7 @@ class Proxy:
 
     async def complete(self, request: web.BaseRequest, form: Format, body: Body, way: Way) -> Exchange:
         """Raises RequestError for what the client did wrong; whatever providers do wrong is an answer."""
-        asked = await self.decider.decide(form, request.headers, body.content)
+        asked = await self.decider.decide(form, request.headers, body.content, request.remote or "")
         way = way.with_decision(asked.decided, asked.request.model, OPERATION)
         try:
             asked = self._continued(asked)

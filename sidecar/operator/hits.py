@@ -12,7 +12,7 @@ from attrs import frozen
 
 from sidecar.operator.facts import Facts
 from sidecar.operator.finding import Finding, fine, warning
-from sidecar.operator.lookups import HIT, NOT_FOUND, asked, hit_rate
+from sidecar.operator.lookups import AS_MEANT, HIT, NOT_FOUND, asked, hit_rate
 from sidecar.operator.tables import number, share, span
 
 CHECK = "hit_rate"
@@ -59,8 +59,8 @@ class Counted:
         return sum(self.outcomes.get(outcome, 0.0) for outcome in NOT_FOUND)
 
     def is_most(self, outcome: str) -> bool:
-        """Whether it is at least half of all that was no hit."""
-        others = self.named - self.outcomes.get(HIT, 0.0)
+        """Whether it is at least half of all that was no hit and should have been one."""
+        others = self.named - sum(self.outcomes.get(word, 0.0) for word in (HIT, *AS_MEANT))
         return others > 0 and self.outcomes.get(outcome, 0.0) * 2 >= others
 
 
@@ -132,6 +132,13 @@ def _refreshed(counted: Counted) -> Told:
     )
 
 
+def _by_turns(counted: Counted) -> Told:
+    turns = counted.outcomes.get("turn", 0.0)
+    if not turns or turns < counted.not_found:
+        return None
+    return (f"{number(turns)} were new turns of users, which routing.route_on_user_only routes anew.", "")
+
+
 def _too_early(counted: Counted) -> Told:
     if asked(counted.outcomes) >= _FEW:
         return None
@@ -144,6 +151,15 @@ def _model_gone(counted: Counted) -> Told:
     return (
         "Most sessions had a model that is no longer configured.",
         "Keep a model configured until its sessions have ended, or move them first: sidecar pins move FROM TO.",
+    )
+
+
+def _prefix_changed(counted: Counted) -> Told:
+    if not counted.is_most("prefix_changed"):
+        return None
+    return (
+        "Most sessions that nobody named changed their system prompt or their tools in mid-work.",
+        "Let clients send the header X-Session-Id: a session that is named keeps its model whatever changes.",
     )
 
 
@@ -194,8 +210,10 @@ _RULES: tuple[Callable[[Counted], Told], ...] = (
     _refused_ids,
     _bypassed,
     _refreshed,
+    _by_turns,
     _too_early,
     _model_gone,
+    _prefix_changed,
     _expired,
     _evicted,
     _not_pinned,

@@ -1,15 +1,18 @@
 """
 The hit rate: of the requests that asked for their session's model, how many found it.
 
-Requests without a session, and those that asked to be routed anew or without pins, did not ask for it. What `outcome`
+Requests without a session did not ask for it; nor did those that asked to be routed anew, without pins or for the end
+of one, the turns of users that are routed anew because of `routing.route_on_user_only`, and side calls. What `outcome`
 can be: sidecar.routing.decision.Lookup.
 """
 
 from collections.abc import Mapping
 
 HIT = "hit"
-NOT_FOUND = ("miss", "expired", "model_gone")
-OUTCOMES = (HIT, *NOT_FOUND, "refresh", "bypass", "invalid", "none")
+NOT_FOUND = ("miss", "expired", "model_gone", "prefix_changed")
+AS_MEANT = ("turn", "released", "side_call")
+"""They did not ask for a pin, and nothing is wrong with that."""
+OUTCOMES = (HIT, *NOT_FOUND, "refresh", "bypass", *AS_MEANT, "invalid", "none")
 
 
 def asked(counts: Mapping[str, float]) -> float:

@@ -2,6 +2,7 @@
 `sidecar pins`: which session keeps which model, why, and changing it by hand.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from sidecar.errors import SidecarError
@@ -15,8 +16,10 @@ _PAGE = 1000
 _PATHS = ("export", "import", "move")
 """Sessions of these names cannot be asked for by path: it is another's."""
 
+_APART = ("tenant", "lane")
+"""What tells pins of one session id apart; shown where there is any."""
+
 _COLUMNS = (
-    Column("SESSION"),
     Column("MODEL"),
     Column("ROUTE"),
     Column("REASON"),
@@ -31,6 +34,7 @@ _WHY = {
     "no_match": "the classifier found no route that fits, so the request's own model or the default answers",
     "no_routes": "there were no routes to choose from, so the request's own model or the default answers",
     "model_gone": "the model it had before is no longer configured, so it was routed anew",
+    "prefix_changed": "the conversation went on under another system prompt or other tools, so it was routed anew",
     "failover": "the model it had before failed for good, or again and again",
     "operator": "somebody pinned it by hand",
     "classifier_error": "the classifier failed, so the request's own model or the default answers",
@@ -63,12 +67,15 @@ def listed(port: AdminPort, look: Look, limit: int, **filters: str | None) -> An
         return Answer(data, [f"no pins with {clean(chosen)}, of {number(total)}" if chosen else "no pins"])
     more = "more with --limit" if after is not None else f"with {clean(chosen)}" if chosen else ""
     shown = f"{number(len(found))} of {number(total)}" + (f", {more}" if more else "")
-    return Answer(data, [*table(_COLUMNS, map(_row, found), look), look.cut(shown)])
+    apart = [name for name in _APART if any(pin.get(name) for pin in found)]
+    columns = (Column("SESSION"), *(Column(name.upper()) for name in apart), *_COLUMNS)
+    return Answer(data, [*table(columns, (_row(pin, apart) for pin in found), look), look.cut(shown)])
 
 
-def _row(pin: dict[str, Any]) -> tuple[object, ...]:
+def _row(pin: dict[str, Any], apart: Sequence[str]) -> tuple[object, ...]:
     return (
         pin["session_id"],
+        *(pin.get(name) for name in apart),
         pin["model"],
         pin["route"],
         pin["reason"],

@@ -30,6 +30,8 @@ class Reason(StrEnum):
     """`routing.apply_to` leaves this model alone: the request's own model."""
     MODEL_GONE = "model_gone"
     """The session's pin named a model that is no longer configured: routed anew."""
+    PREFIX_CHANGED = "prefix_changed"
+    """The conversation goes on under another system prompt or other tools, so it has no pin any more: routed anew."""
     FAILOVER = "failover"
     """The session's model failed for good, or again and again: the next candidate took its place."""
     OPERATOR = "operator"
@@ -54,10 +56,18 @@ class Lookup(StrEnum):
     """The request named its session by something that is no session id, and was refused."""
     MODEL_GONE = "model_gone"
     """There was a pin, for a model that is no longer configured."""
+    PREFIX_CHANGED = "prefix_changed"
+    """There was a pin, for the same conversation under another system prompt or with other tools."""
+    TURN = "turn"
+    """There may be a pin, but the user said something new, and `routing.route_on_user_only` routes that anew."""
     REFRESH = "refresh"
     """The request asked to be routed anew and pinned again."""
     BYPASS = "bypass"
     """The request asked for pins to be ignored."""
+    RELEASED = "released"
+    """The request asked for the end of its session's pin: it is the last that the pin decides, if there was one."""
+    SIDE_CALL = "side_call"
+    """The client asked for something of its own, such as a title: routed on its own, the pin left as it is."""
     NONE = "none"
     """The request belongs to no session, or routing does not apply to it."""
 
@@ -140,7 +150,7 @@ class Decision:
     expires_in_s: float | None = None
     """How long the session's pin will last if the session stays silent; None when it has none."""
     pin_now: Pin | None = None
-    """The pin that the session has after this decision; None when it has none."""
+    """The pin that the session has after this decision, or the one it has just released; None when it has none."""
     verdict: Verdict | None = field(default=None, eq=False)
     """What the classifier said, when it was asked."""
 

@@ -12,7 +12,7 @@ behind.
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from types import MappingProxyType
 
 from sidecar.config.models import TtlPolicy
@@ -23,6 +23,9 @@ from sidecar.routing.watch import RemovedReason
 
 MOST_LATELY = 10_000
 """Expired sessions remembered as such: 230 bytes each."""
+
+FEW_SOONER = 100
+"""So few restored pins that are gone may be remembered in any case."""
 
 Removed = Callable[[str, float, int], None]
 """Told of each pin that is no more: a `RemovedReason`, its age in seconds when it ended, its turns."""
@@ -60,10 +63,17 @@ class PinTable:
         self._sooner: list[tuple[float, str]] = []
         self._by_model: dict[str, int] = {}
         self._lately = Lately(min(capacity, MOST_LATELY))
+        self.changes = 0
+        """Grows with whatever changes a pin, its use included."""
 
     def __len__(self) -> int:
         """How many pins are kept, expired ones that nobody has asked for since included."""
         return len(self._by_use)
+
+    @property
+    def expires_by_use(self) -> bool:
+        """Whether of two pins the one that was used last expires last."""
+        return self._sliding
 
     def get(self, key: str, now: float) -> Held | None:
         """The live pin of `key`, which is thereby used: its time to live starts anew if it slides, its turns grow."""
@@ -71,6 +81,7 @@ class PinTable:
         if entry is None:
             return None
         self._by_use.move_to_end(key)
+        self.changes += 1
         entry.turns += 1
         if self._sliding:
             entry.expires_at = now + self._ttl_s
@@ -132,6 +143,7 @@ class PinTable:
         """Keeps `failover` beside the pin of `key`, if it has one, until there is none or a later failover."""
         entry = self._live(key, now)
         if entry is not None:
+            self.changes += 1
             entry.failover = failover
 
     def delete(self, key: str, now: float) -> bool:
@@ -142,9 +154,13 @@ class PinTable:
         self._drop(key, entry, RemovedReason.DELETED, now)
         return True
 
-    def keys(self) -> list[str]:
-        """Of every pin that is kept, the least recently used first."""
-        return list(self._by_use)
+    def keys(self, *, ordered: bool = True) -> list[str]:
+        """
+        Of every pin that is kept, the least recently used first; `ordered=False` for any order, which of a million
+        takes milliseconds and not half a second.
+        """
+        # An OrderedDict looks up each key to find the next one; the dict that it is besides has them in a row.
+        return list(self._by_use) if ordered else list(dict.__iter__(self._by_use))
 
     def counts(self, now: float) -> Mapping[str, int]:
         """Model -> how many live pins name it first."""
@@ -173,11 +189,20 @@ class PinTable:
         expires_at = now + (self._ttl_s if life_s is None else life_s)
         entry = Entry(*self._packing.packed(pin, now - age_s), expires_at, turns)
         self._by_use[key] = self._by_expiry[key] = entry
+        self.changes += 1
         self._count(entry.model, 1)
         self._lately.forget(key)
         if life_s is not None:
-            heappush(self._sooner, (expires_at, key))
+            self._remember_sooner(key, expires_at)
         return entry.held(now)
+
+    def _remember_sooner(self, key: str, expires_at: float) -> None:
+        """Those that were evicted, replaced or used since are forgotten before they outnumber the pins that are kept."""
+        heappush(self._sooner, (expires_at, key))
+        if len(self._sooner) > 2 * len(self._by_use) + FEW_SOONER:
+            kept = {each for each in self._sooner if each[1] in self._by_use}
+            self._sooner = [each for each in kept if each[0] == self._by_use[each[1]].expires_at]
+            heapify(self._sooner)
 
     def _replace(self, entry: Entry, pin: Pin, now: float) -> None:
         made_at = entry.made_at
@@ -186,6 +211,7 @@ class PinTable:
             self._count(pin.model, 1)
             made_at = now
         entry.put(*self._packing.packed(pin, made_at))
+        self.changes += 1
 
     def _renew(self, key: str, entry: Entry, now: float, *, whole: bool) -> None:
         """Counted from the first decision, a pin keeps its place among those that expire unless its life begins anew."""
@@ -216,6 +242,7 @@ class PinTable:
 
     def _take(self, key: str, entry: Entry) -> None:
         self._by_use.pop(key)
+        self.changes += 1
         self._by_expiry.pop(key, None)
         self._count(entry.model, -1)
 

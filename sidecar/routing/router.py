@@ -6,39 +6,20 @@ through the constructor and are awaited, nothing else.
 """
 
 from collections.abc import Awaitable, Callable
-from enum import StrEnum
 from typing import Protocol
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from sidecar.config.catalog import Catalog
 from sidecar.config.models import Route, Routing
-from sidecar.routing.decision import (
-    Decision,
-    Failover,
-    Held,
-    Lookup,
-    Moved,
-    Pin,
-    Reason,
-    decide,
-    from_pin,
-    own_model,
-)
+from sidecar.routing import turns
+from sidecar.routing.ask import Ask, PinControl
+from sidecar.routing.decision import Decision, Failover, Held, Lookup, Moved, Pin, Reason, decide, from_pin, own_model
 from sidecar.routing.intent import Intent, intent_of
 from sidecar.routing.session import SessionKey
 from sidecar.routing.verdict import Verdict
+from sidecar.routing.warm import Warm
 from sidecar.routing.watch import MoveReason, PinWatch, Unwatched, tell
-from sidecar.wire.conversation import Conversation
-
-
-class PinControl(StrEnum):
-    """What a request may ask for in its header `x-sidecar-pin`."""
-
-    REFRESH = "refresh"
-    """Route anew and pin the session to the outcome."""
-    BYPASS = "bypass"
-    """Ignore pins: neither read one nor make one."""
 
 
 class Pins(Protocol):
@@ -47,6 +28,8 @@ class Pins(Protocol):
     async def get(self, key: SessionKey) -> Held | None: ...
     async def peek(self, key: SessionKey) -> Held | None: ...
     async def expired(self, key: SessionKey) -> bool: ...
+    async def lead(self, key: SessionKey) -> Held | None: ...
+    async def resign(self, key: SessionKey) -> None: ...
     async def claim(self, key: SessionKey, pin: Pin) -> Held: ...
     async def move(self, key: SessionKey, pin: Pin, instead_of: Pin | None = None) -> Moved: ...
     async def note(self, key: SessionKey, failover: Failover) -> None: ...
@@ -65,20 +48,6 @@ class Flights(Protocol):
 
 Judge = Callable[[Intent, tuple[Route, ...]], Awaitable[Verdict]]
 """Asks the classifier. Never raises and is never late: a failure is a verdict too."""
-
-
-@frozen
-class Ask:
-    """One request, as the router sees it."""
-
-    requested: str | None
-    """The model the client named."""
-    conversation: Callable[[], Conversation]
-    """Put together only when somebody has to read it."""
-    session: SessionKey | None = None
-    control: PinControl | None = None
-    preferences: Callable[[], tuple[Route, ...]] = tuple
-    """The routes that came with the request; validated when called. None: the configured ones."""
 
 
 class Router:
@@ -102,6 +71,8 @@ class Router:
         self._judge = judge
         self._watch = watch if watch is not None else Unwatched()
         self._pin_unmatched = policy.pin_unmatched
+        self._by_turns = policy.route_on_user_only
+        self._warm = Warm(policy.session_ttl_seconds, policy.session_max_entries)
         self._apply_to = None if policy.apply_to is None else _names(policy.apply_to, catalog)
 
     async def route(self, ask: Ask, now: float) -> Decision:
@@ -115,8 +86,13 @@ class Router:
             return Decision((own_model(self._catalog, ask.requested),), None, Reason.NOT_APPLIED)
         if ask.session is None:
             return await self._fresh(ask, self._judge)
+        if ask.is_side_call:  # whatever its `x-sidecar-pin` says: that is meant for the session's own requests
+            return evolve(await self._fresh(ask, self._judge), lookup=Lookup.SIDE_CALL)
         if ask.control is PinControl.BYPASS:
             return evolve(await self._fresh(ask, self._judge), lookup=Lookup.BYPASS)
+        for waiting in ask.waiting:
+            if self._warm.due(waiting.encoded, now):
+                await self._pins.get(waiting)
         return await self._in_session(ask, ask.session, now)
 
     async def preview(self, ask: Ask, judge: Judge) -> Decision:
@@ -129,12 +105,13 @@ class Router:
         if not self._applies(ask.requested):
             return Decision((own_model(self._catalog, ask.requested),), None, Reason.NOT_APPLIED)
         held = None if ask.session is None else await self._pins.peek(ask.session)
-        if held is not None and self._is_offered(held.pin.model):
+        offered = held is not None and self._is_offered(held.pin.model)
+        if held is not None and offered and not self._is_new_turn(ask):
             return self._from_pin(held)
         fresh = await self._fresh(ask, judge)
         if held is not None:
-            return evolve(fresh, lookup=Lookup.MODEL_GONE, reason=Reason.MODEL_GONE)
-        return fresh if ask.session is None else evolve(fresh, lookup=await self._missed(ask.session))
+            return evolve(fresh, lookup=Lookup.TURN) if offered else _named(fresh, Lookup.MODEL_GONE)
+        return fresh if ask.session is None else _named(fresh, await self._missed(ask.session))
 
     async def repin(
         self,
@@ -146,17 +123,22 @@ class Router:
     ) -> bool:
         """
         Moves a session to `candidates` after its decided model failed; not if somebody else moved it meanwhile, and
-        not if it has no pin. Whether it moved. `now`: Unix time.
+        not if it has no pin or has released it. Whether it moved. `now`: Unix time.
         """
-        if decision.pin_now is None:
+        if decision.pin_now is None or not await self._has_pin(session, decision):
             return False
         pin = evolve(decision.pin_now, candidates=candidates, reason=Reason.FAILOVER, decided_at_s=now, mixed=True)
         return (await self._move(session, pin, why, decision.pin_now)).pin == pin
 
     async def mix(self, session: SessionKey, decision: Decision) -> None:
         """Notes that another provider than the decided one answered once; the pin stays what it is."""
-        if decision.pin_now is not None and not decision.pin_now.mixed:
-            await self._pins.move(session, evolve(decision.pin_now, mixed=True), decision.pin_now)
+        pin = decision.pin_now
+        if pin is not None and not pin.mixed and await self._has_pin(session, decision):
+            await self._pins.move(session, evolve(pin, mixed=True), pin)
+
+    async def _has_pin(self, session: SessionKey, decision: Decision) -> bool:
+        """Still: what is released or deleted while an answer is under way does not come back with it."""
+        return decision.lookup is not Lookup.RELEASED and await self._pins.peek(session) is not None
 
     async def note_failover(self, session: SessionKey, failover: Failover) -> None:
         """Notes, beside the session's pin if it has one, that another model answered in place of its own."""
@@ -164,15 +146,24 @@ class Router:
 
     async def _in_session(self, ask: Ask, session: SessionKey, now: float) -> Decision:
         held = await self._pins.get(session)
+        if ask.control is PinControl.RELEASE:
+            return await self._release(ask, session, held)
         if ask.control is PinControl.REFRESH:
-            return await self._refresh(ask, session, held, now)
+            return await self._anew(ask, session, held, now, MoveReason.REFRESH)
         if held is None:
-            return await self._first_turn(ask, session, None, now)
+            return await self._together(session, lambda: self._route_and_pin(ask, session, None, now))
         if not self._is_offered(held.pin.model):
-            return await self._first_turn(ask, session, held.pin, now)
+            return await self._together(session, lambda: self._route_and_pin(ask, session, held.pin, now))
+        if self._is_new_turn(ask):
+            return await self._together(session, lambda: self._anew(ask, session, held, now, MoveReason.TURN))
         return self._from_pin(held)
 
+    def _is_new_turn(self, ask: Ask) -> bool:
+        return self._by_turns and turns.is_users(ask.conversation())
+
     async def _missed(self, session: SessionKey) -> Lookup:
+        if session.drifted:
+            return Lookup.PREFIX_CHANGED
         return Lookup.EXPIRED if await self._pins.expired(session) else Lookup.MISS
 
     async def _move(self, session: SessionKey, pin: Pin, why: MoveReason, instead_of: Pin | None = None) -> Held:
@@ -199,23 +190,27 @@ class Router:
         verdict = await judge(intent_of(ask.conversation()), routes)
         return decide(routes, self._catalog, ask.requested, verdict)
 
-    async def _first_turn(self, ask: Ask, session: SessionKey, gone: Pin | None, now: float) -> Decision:
+    async def _together(self, session: SessionKey, work: Callable[[], Awaitable[Decision]]) -> Decision:
         """Many may come at once: one of them is routed, the others get what it was given."""
-        led = await self._flights.lead_or_wait(session, lambda: self._route_and_pin(ask, session, gone, now))
+        led = await self._flights.lead_or_wait(session, work)
         if led is not None:
             return led
         held = await self._pins.get(session)
         if held is not None and self._is_offered(held.pin.model):
             return self._from_pin(held)
         # Without a pin the first one failed, or was not to be pinned: what holds for it need not hold for us.
-        return await self._route_and_pin(ask, session, gone, now)
+        return await work()
 
     async def _route_and_pin(self, ask: Ask, session: SessionKey, gone: Pin | None, now: float) -> Decision:
         """`gone`: the pin the session has, when its model is no longer configured."""
+        if gone is None:
+            held = await self._inherited(ask, session) or await self._pins.lead(session)
+            if held is not None and self._is_offered(held.pin.model):
+                return self._from_pin(held)
+            gone = None if held is None else held.pin
         lookup = await self._missed(session) if gone is None else Lookup.MODEL_GONE
-        fresh = evolve(await self._fresh(ask, self._judge), lookup=lookup)
-        if gone is not None:
-            fresh = evolve(fresh, reason=Reason.MODEL_GONE)
+        fresh = await self._led(ask, session) if gone is None else await self._fresh(ask, self._judge)
+        fresh = _named(fresh, lookup)
         if not self._is_to_be_pinned(fresh):
             return fresh
         mine = fresh.pin(now, session.source)
@@ -226,15 +221,45 @@ class Router:
             held = await self._move(session, mine, MoveReason.MODEL_GONE, gone)
         return fresh.held(held) if held.pin == mine else self._from_pin(held)
 
-    async def _refresh(self, ask: Ask, session: SessionKey, held: Held | None, now: float) -> Decision:
-        fresh = evolve(await self._fresh(ask, self._judge), lookup=Lookup.REFRESH)
+    async def _inherited(self, ask: Ask, session: SessionKey) -> Held | None:
+        """
+        The parent's pin, from now on the session's own too; the parent, who waits for it, has thereby used it. Counted
+        as a hit: a pin decided, and no classifier was asked.
+        """
+        held = None if ask.parent is None else await self._pins.get(ask.parent)
+        if held is None or not self._is_offered(held.pin.model):
+            return None
+        return await self._claim(session, evolve(held.pin, source=session.source))
+
+    async def _led(self, ask: Ask, session: SessionKey) -> Decision:
+        """What is decided in the lead of other processes, who need not wait when nothing comes of it."""
+        fresh: Decision | None = None
+        try:
+            fresh = await self._fresh(ask, self._judge)
+        finally:
+            if fresh is None or not self._is_to_be_pinned(fresh):
+                await self._pins.resign(session)
+        return fresh
+
+    async def _release(self, ask: Ask, session: SessionKey, held: Held | None) -> Decision:
+        """`pin_now` stays in the decision, for what it says of the conversation; nobody makes a pin of it again."""
+        if held is not None:
+            await self._pins.delete(session)
+            if self._is_offered(held.pin.model):
+                return evolve(self._from_pin(held), lookup=Lookup.RELEASED, expires_in_s=None)
+        return evolve(await self._fresh(ask, self._judge), lookup=Lookup.RELEASED)
+
+    async def _anew(self, ask: Ask, session: SessionKey, held: Held | None, now: float, why: MoveReason) -> Decision:
+        """Routed again for the reason that `why` names, in the words of Lookup too."""
+        lookup = Lookup(why.value)
+        fresh = evolve(await self._fresh(ask, self._judge), lookup=lookup)
         if held is not None and fresh.failed and self._is_offered(held.pin.model):
             # Nobody could judge: the model the session has is a better answer than a change for no reason.
-            return evolve(self._from_pin(held), reason=fresh.reason, lookup=Lookup.REFRESH, verdict=fresh.verdict)
+            return evolve(self._from_pin(held), reason=fresh.reason, lookup=lookup, verdict=fresh.verdict)
         if self._is_to_be_pinned(fresh):
             mixed = held is not None and (held.pin.mixed or held.pin.model != fresh.model)
             pin = evolve(fresh.pin(now, session.source), mixed=mixed)
-            return fresh.held(await self._move(session, pin, MoveReason.REFRESH))
+            return fresh.held(await self._move(session, pin, why))
         await self._pins.delete(session)
         return fresh
 
@@ -250,6 +275,15 @@ class Router:
 
     def _is_to_be_pinned(self, decision: Decision) -> bool:
         return decision.matched or self._pin_unmatched
+
+
+def _named(decision: Decision, lookup: Lookup) -> Decision:
+    """`decision`, after a look into the pin table that found what `lookup` says; some of it is the decision's reason."""
+    reason = _REASONS.get(lookup, decision.reason)
+    return evolve(decision, lookup=lookup, reason=reason)
+
+
+_REASONS = {Lookup.MODEL_GONE: Reason.MODEL_GONE, Lookup.PREFIX_CHANGED: Reason.PREFIX_CHANGED}
 
 
 def _names(apply_to: tuple[str, ...], catalog: Catalog) -> frozenset[str | None]:

@@ -1,26 +1,71 @@
 """
-Who names the session: the first of these headers that the request carries.
+Who names the session: the first of its sources that the request carries.
 
 `X-Session-Id` and `X-Model-Affinity` are our own contract with clients: a value that is no session id is refused, for
-a session that silently is none would switch models in mid-work. The others are sent by well-known clients for their
-own purposes; a value of theirs that we cannot use is passed over.
+a session that silently is none would switch models in mid-work. The others (see `sources`) are sent by well-known
+clients for their own purposes; a value of theirs that we cannot use is passed over.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from attrs import field, frozen
 
 from sidecar.errors import InvalidSessionId
 
 OWN_SOURCES = ("x-session-id", "x-model-affinity")
-
-CLIENT_SOURCES = (
-    "x-claude-code-session-id",  # Claude Code, Claude Agent SDK: the same over turns, tool loops, --resume, sub-agents
-    "session-id",  # Codex (and opencode with its openai provider): the same over resume
-    "x-session-affinity",  # opencode
-)
+IMPLICIT = "implicit"
+"""The source of a session that nobody named: it is told by how its conversation begins."""
+BODY = "body:"
+"""How the name of a source begins that is a field of the body."""
 
 LONGEST_ID = 256
+
+
+def is_session_id(text: str) -> bool:
+    """Visible ASCII is 0x21 to 0x7E: no space, no control character, nothing a log or a key could stumble over."""
+    return 0 < len(text) <= LONGEST_ID and text.isascii() and text.isprintable() and " " not in text
+
+
+def plain(value: object) -> str | None:
+    """The value itself, where it is a session id. One that is none was not meant as one."""
+    return value if isinstance(value, str) and is_session_id(value) else None
+
+
+@frozen
+class Source:
+    """One place where a request may name its session."""
+
+    name: str
+    """A header's name in small letters, or `body:` and a path."""
+    client: str = "the operator's own"
+    shape: str = "a session id"
+    read: Callable[[object], str | None] = plain
+    """The session that a value names, or None."""
+    path: str | None = field(init=False)
+    """Where in the body; None for a header."""
+
+    @path.default
+    def _path_in_name(self) -> str | None:
+        return self.name.removeprefix(BODY) if self.name.startswith(BODY) else None
+
+
+class Fields(Protocol):
+    """The body of a request, as far as it may name a session."""
+
+    def at(self, path: str) -> object:
+        """What is at a dotted path; None when there is nothing."""
+        ...
+
+
+class NoFields:
+    """A request whose body names nothing."""
+
+    def at(self, path: str) -> None:
+        """Nothing, wherever."""
+
+
+NO_FIELDS = NoFields()
 
 
 @frozen(cache_hash=True)
@@ -29,9 +74,12 @@ class SessionKey:
 
     session_id: str
     tenant: str = ""
+    """Whose it is: a tenant's name, `caller:` and a hash of a credential, or empty for all."""
     lane: str = ""
     source: str = field(default="x-session-id", eq=False)
-    """The header that named it."""
+    """What named it: a header, `body:` and a path, or `implicit`."""
+    drifted: bool = field(default=False, eq=False)
+    """Implicit sessions: whether the conversation was here not long ago with another system prompt or other tools."""
 
     @property
     def encoded(self) -> str:
@@ -55,25 +103,26 @@ def _cut(text: str) -> tuple[str, str]:
     return rest[:length], rest[length:]
 
 
-def session_of(headers: Mapping[str, str], sources: Sequence[str] = CLIENT_SOURCES) -> SessionKey | None:
+def session_of(
+    headers: Mapping[str, str],
+    fields: Fields = NO_FIELDS,
+    sources: Sequence[Source] = (),
+    tenant: str = "",
+) -> SessionKey | None:
     """
-    The session a request belongs to, or None. `headers` looks names up whatever their case; `sources` lists, in
-    order, the headers of well-known clients that count.
+    The session a request of `tenant` belongs to, or None. `headers` looks names up whatever their case; `sources` are
+    asked in order, after our own headers.
 
     Raises InvalidSessionId when `X-Session-Id` or `X-Model-Affinity` is not 1 to 256 visible ASCII characters.
     """
-    for source in OWN_SOURCES:
-        if (session_id := headers.get(source)) is not None:
-            return SessionKey(checked(session_id, source), source=source)
+    for name in OWN_SOURCES:
+        if (session_id := headers.get(name)) is not None:
+            return SessionKey(checked(session_id, name), tenant, source=name)
     for source in sources:
-        if (session_id := headers.get(source)) is not None and is_session_id(session_id):
-            return SessionKey(session_id, source=source)
+        value = headers.get(source.name) if source.path is None else fields.at(source.path)
+        if value is not None and (named := source.read(value)) is not None:
+            return SessionKey(named, tenant, source=source.name)
     return None
-
-
-def is_session_id(text: str) -> bool:
-    """Visible ASCII is 0x21 to 0x7E: no space, no control character, nothing a log or a key could stumble over."""
-    return 0 < len(text) <= LONGEST_ID and text.isascii() and text.isprintable() and " " not in text
 
 
 def checked(session_id: str, source: str) -> str:

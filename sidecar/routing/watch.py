@@ -11,6 +11,8 @@ class MoveReason(StrEnum):
 
     REFRESH = "refresh"
     """The request asked to be routed anew."""
+    TURN = "turn"
+    """The user said something new, and `routing.route_on_user_only` routes that anew."""
     MODEL_GONE = "model_gone"
     """The model it was pinned to is no longer configured."""
     PROVIDER_EJECTED = "provider_ejected"
@@ -29,7 +31,7 @@ class RemovedReason(StrEnum):
     EVICTED = "evicted"
     """It was the least recently used of a full table."""
     DELETED = "deleted"
-    """A refresh or an operator forgot it."""
+    """A refresh, a release or an operator forgot it."""
 
 
 class PinWatch(Protocol):

@@ -16,10 +16,9 @@ from sidecar.config.catalog import Catalog
 from sidecar.config.models import ClassifierKind, Config
 from sidecar.errors import SidecarError
 from sidecar.routing.decision import Decision
-from sidecar.routing.pins import PinTable
 from sidecar.routing.router import Router
+from sidecar.server.remembering import Remembered, remembering
 from sidecar.stores.flights import Flights
-from sidecar.stores.memory import MemoryStore
 from sidecar.telemetry.meter import Metrics
 from sidecar.upstream.endpoint import Endpoint, open_session
 
@@ -29,7 +28,7 @@ class Brain:
     """Everything that decides."""
 
     router: Router
-    pins: MemoryStore
+    pins: Remembered
     flights: Flights[Decision]
     guard: Guard
     trial: Guard
@@ -40,14 +39,7 @@ class Brain:
 async def routing(config: Config, catalog: Catalog, metrics: Metrics) -> AsyncIterator[Brain]:
     """Everything that decides, without anything that listens."""
     policy = config.routing
-    table = PinTable(
-        ttl_s=policy.session_ttl_seconds,
-        capacity=policy.session_max_entries,
-        policy=policy.session_ttl_policy,
-        removed=metrics.pin_removed,
-    )
-    store = MemoryStore(table, time.monotonic, lambda operation: metrics.store_counter("memory", operation))
-    async with _classifier(config) as classifier:
+    async with remembering(config, metrics) as pins, _classifier(config) as classifier:
         guarded = partial(
             Guard,
             classifier,
@@ -62,12 +54,12 @@ async def routing(config: Config, catalog: Catalog, metrics: Metrics) -> AsyncIt
             catalog=catalog,
             routes=config.routes,
             policy=policy,
-            pins=store,
+            pins=pins.store,
             flights=flights,
             judge=guard.classify,
             watch=metrics,
         )
-        yield Brain(router, store, flights, guard, trial=guarded())
+        yield Brain(router, pins, flights, guard, trial=guarded())
 
 
 @asynccontextmanager

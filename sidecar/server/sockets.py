@@ -38,17 +38,34 @@ def admin_runner(app: web.Application) -> web.AppRunner:
 
 @asynccontextmanager
 async def listening(
-    runner: web.BaseRunner, address: str, port: int
+    runner: web.BaseRunner, address: str, port: int, *, shared: bool = False
 ) -> AsyncIterator[tuple[tuple[str, int], Callable[[], Awaitable[None]]]]:
-    """The address and port that were taken, and what closes the socket, once, and leaves connections alone."""
+    """
+    The address and port that were taken, and what closes the socket, once, and leaves connections alone. `shared`: other
+    processes of ours listen on the same port.
+    """
     await runner.setup()
     try:
-        site = web.TCPSite(runner, address, port)
+        site = web.TCPSite(runner, address, port, reuse_port=shared or None)
         try:
             await site.start()
         except OSError as exc:
             raise CannotBind(f"cannot listen on {address}:{port}: {os.strerror(exc.errno or 0)}") from exc
         taken = runner.addresses[0]
         yield (str(taken[0]), int(taken[1])), site.stop
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def listening_at(runner: web.BaseRunner, path: str) -> AsyncIterator[None]:
+    """On a socket with a path, which nobody finds on a network."""
+    await runner.setup()
+    try:
+        try:
+            await web.UnixSite(runner, path).start()
+        except OSError as exc:
+            raise CannotBind(f"cannot listen at {path}: {os.strerror(exc.errno or 0)}") from exc
+        yield
     finally:
         await runner.cleanup()

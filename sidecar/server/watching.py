@@ -9,9 +9,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from attrs import frozen
 
-from sidecar.classifiers.breaker import State as CircuitState
 from sidecar.config.catalog import Catalog
 from sidecar.config.models import Config
+from sidecar.routing.breaker import State as CircuitState
 from sidecar.server.deciding import Brain
 from sidecar.telemetry.access import access_log
 from sidecar.telemetry.lag import lag_watched
@@ -48,7 +48,11 @@ async def watchers(config: Config, metrics: Metrics) -> AsyncIterator[Watchers]:
         await stack.enter_async_context(lag_watched(metrics.lagged, time.monotonic))
         tracer = await stack.enter_async_context(open_tracer(config.tracing))
         access = await stack.enter_async_context(
-            access_log(config.telemetry, lambda count: lost.update({("access_log",): count}))
+            access_log(
+                config.telemetry,
+                lambda count: lost.update({("access_log",): count}),
+                shared=config.workers > 1,
+            )
         )
         tellers += [teller.told for teller in (tracer, access) if teller is not None]
         metrics.watch(
@@ -89,7 +93,7 @@ def watch_parts(
     def circuit() -> Values:
         return {(kind, each.value): each is brain.guard.circuit for each in CircuitState}
 
-    metrics.watch("sidecar_pins", lambda: metrics.pins_by_model(brain.pins.counts_now()))
+    metrics.watch("sidecar_pins", lambda: metrics.pins_by_model(brain.pins.near.counts_now()))
     metrics.watch("sidecar_pins_limit", lambda: {(): config.routing.session_max_entries})
     metrics.watch("sidecar_pin_flights_waiting", lambda: {(): brain.flights.waiting})
     metrics.watch("sidecar_classifier_circuit", circuit)

@@ -1,18 +1,33 @@
 """
 Pin stores: where pins live.
 
-A store never fails a request: one that can be down brings a table to fall back on.
+A store never fails a request: one that can be down is used through one that brings a table to fall back on.
 """
 
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
+from sidecar.errors import SidecarError
 from sidecar.routing.decision import Failover, Held, Moved, Pin
 from sidecar.routing.session import SessionKey
 
 
+class StoreDown(SidecarError):
+    """
+    A store outside this process was not reached, was late, or answered with an error. Whether what it was asked to do
+    was done is unknown. No client sees this: the table in this process serves meanwhile.
+    """
+
+    status = 503
+    code = "store_down"
+
+
 class PinStore(Protocol):
-    """session -> pin. Times to live are the store's own; what it gives says how long a pin will last."""
+    """
+    session -> pin. Times to live are the store's own; what it gives says how long a pin will last.
+
+    A store outside this process raises StoreDown from any of these.
+    """
 
     async def get(self, key: SessionKey) -> Held | None:
         """The live pin of `key`, which is thereby used: a sliding time to live starts anew."""
@@ -26,6 +41,20 @@ class PinStore(Protocol):
         """
         Whether `key` had a pin that expired less than one time to live ago. Asked after `get` found none; a store that
         cannot know says no.
+        """
+        ...
+
+    async def lead(self, key: SessionKey) -> Held | None:
+        """
+        Asked when `get` found nothing, before a classification. None: the caller is to decide, for it is the first or
+        has waited long enough. Held: another process pinned `key` meanwhile, and this use of the pin is counted.
+        """
+        ...
+
+    async def resign(self, key: SessionKey) -> None:
+        """
+        Called by whoever `lead` told to decide, when nothing came of it to be pinned: those who wait need wait no
+        longer. A claim says the same by itself.
         """
         ...
 
@@ -64,6 +93,10 @@ class PinStore(Protocol):
 
     async def count(self) -> int:
         """How many live pins there are."""
+        ...
+
+    async def describe(self) -> tuple[bool, str]:
+        """Whether the store is well, and one line for people about where and how it is."""
         ...
 
 

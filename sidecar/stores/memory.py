@@ -47,6 +47,11 @@ class MemoryStore:
     async def expired(self, key: SessionKey) -> bool:
         return self._table.expired(key.encoded, self._clock())
 
+    async def lead(self, key: SessionKey) -> Held | None:  # noqa: ARG002 - nobody else can pin it
+        return None
+
+    async def resign(self, key: SessionKey) -> None: ...
+
     async def claim(self, key: SessionKey, pin: Pin) -> Held:
         self._count_claim()
         return self._table.claim(key.encoded, pin, self._clock())
@@ -77,6 +82,9 @@ class MemoryStore:
 
     async def count(self) -> int:
         return self.count_now()
+
+    async def describe(self) -> tuple[bool, str]:
+        return True, "memory: in this process, gone when it stops"
 
     def count_now(self) -> int:
         """`count` for whoever cannot wait, such as a gauge."""

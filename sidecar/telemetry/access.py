@@ -10,6 +10,7 @@ or a provider may choose freely (user agent, model names, the name of a route th
 and printable.
 """
 
+import select
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -22,7 +23,7 @@ from sidecar.telemetry.quoting import printable
 from sidecar.telemetry.record import Attempt, Record
 from sidecar.telemetry.rfc3339 import rfc3339
 from sidecar.telemetry.sinks import sink_of
-from sidecar.telemetry.writer import Writer
+from sidecar.telemetry.writer import BATCH_BYTES, Writer
 from sidecar.wire.translate.neutral import Usage
 
 MOST_TOKENS = 2**53
@@ -114,16 +115,20 @@ class AccessLog:
 
 
 @asynccontextmanager
-async def access_log(settings: Telemetry, lost: Callable[[int], None]) -> AsyncIterator[AccessLog | None]:
+async def access_log(
+    settings: Telemetry, lost: Callable[[int], None], *, shared: bool = False
+) -> AsyncIterator[AccessLog | None]:
     """
     The access log that is configured, None when it is off. `lost` is told how many lines nobody will see, by any
-    thread. Raises CannotOpen.
+    thread. `shared`: other processes write to the same file or pipe. Raises CannotOpen.
     """
     if settings.access_log is None:
         yield None
         return
     line = json_line if settings.access_log_format is LogFormat.JSON else envoy_line
-    async with Writer(sink_of(settings.access_log), lost) as writer:
+    # A pipe takes no more than this in one piece: pipe(7). What is longer may be cut by the lines of another process.
+    batch_bytes = select.PIPE_BUF if shared else BATCH_BYTES
+    async with Writer(sink_of(settings.access_log), lost, batch_bytes=batch_bytes) as writer:
         yield AccessLog(writer, line)
 
 

@@ -25,8 +25,8 @@ from sidecar.telemetry.record import Record
 from sidecar.telemetry.tally import Asked, Bins, Cell, Spread, Tally, Values
 
 ANSWERED = "answered"
-_FROM_OUTSIDE = frozenset({"sidecar_telemetry_dropped"})
-"""Counters that others keep, on threads of their own."""
+_FROM_OUTSIDE = frozenset({"sidecar_telemetry_dropped", "sidecar_worker_restarts"})
+"""Counters that others keep: threads of their own, or the parent of several workers."""
 _BROKEN_OFF = frozenset({"upstream_reset", "upstream_timeout"})
 """How an answer can end before its end."""
 _LATELY = 0.05
@@ -243,6 +243,15 @@ class Metrics:
     def store_error_counter(self, store: str, operation: str) -> Callable[[], None]:
         """What counts one that failed."""
         return self._tallies["sidecar_store_errors"].bound(store, operation)
+
+    def store_timer(self, store: str, operation: str) -> Callable[[float], None]:
+        """What is told how many seconds one took."""
+        observe = self._spreads["sidecar_store_duration_seconds"].observe
+        return lambda seconds: observe(seconds, store, operation)
+
+    def store_settled(self, store: str, outcome: str) -> None:
+        """A session that was served without its store is settled with it. Outcomes are an enum."""
+        self._add("sidecar_store_settled", store, outcome)
 
     def lagged(self, seconds: float) -> None:
         """The event loop was so late."""

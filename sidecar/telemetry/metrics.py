@@ -93,6 +93,13 @@ PINS = (
         "store",
         "operation",
     ),
+    _gauge("sidecar_store_up", "1 while the pin store answers; while it does not, this process serves alone.", "store"),
+    _counter(
+        "sidecar_store_settled",
+        "Sessions served without the pin store and settled with it since: kept their model, or changed it.",
+        "store",
+        "outcome",
+    ),
     _counter("sidecar_classifier_calls_saved", "Requests whose pin spared a classification."),
     _counter(
         "sidecar_classifier_seconds_saved",
@@ -202,6 +209,9 @@ ITSELF = (
     _gauge("sidecar_config_last_reload_successful", "Whether the last configuration that was read is in force."),
     _gauge("sidecar_config_last_reload_timestamp_seconds", "When the configuration in force was read."),
     _counter("sidecar_config_reloads", "Configurations read after the first.", "outcome"),
+    _counter(
+        "sidecar_worker_restarts", "Workers that ended before their time, each in whose place another was started."
+    ),
     _counter("sidecar_telemetry_dropped", "Lines or spans that could not be written in time.", "signal"),
 )
 

@@ -23,7 +23,9 @@ STEPS = 180
 LATEST = 200
 
 OUTCOMES = tuple(lookup.value for lookup in Lookup)
-ASKED_FOR_A_PIN = frozenset({Lookup.HIT.value, Lookup.MISS.value, Lookup.EXPIRED.value, Lookup.MODEL_GONE.value})
+ASKED_FOR_A_PIN = frozenset(
+    lookup.value for lookup in (Lookup.HIT, Lookup.MISS, Lookup.EXPIRED, Lookup.MODEL_GONE, Lookup.PREFIX_CHANGED)
+)
 """What the hit rate is a rate of; the others asked for none, and so could not hit one."""
 
 _PROBES = frozenset({"/healthz", "/api/hello"})

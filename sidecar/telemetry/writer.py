@@ -37,13 +37,20 @@ STOP_S = 2.0
 class Writer:
     """
     `async with` it; what waits at the end is still written, for at most `stop_s`. `lost` is told how many lines nobody
-    will see, by any thread, and must not raise.
+    will see, by any thread, and must not raise. `batch_bytes`: the most that is written at once, but for a longer line.
     """
 
     def __init__(
-        self, sink: Sink, lost: Callable[[int], None], *, capacity_bytes: int = CAPACITY_BYTES, stop_s: float = STOP_S
+        self,
+        sink: Sink,
+        lost: Callable[[int], None],
+        *,
+        capacity_bytes: int = CAPACITY_BYTES,
+        batch_bytes: int = BATCH_BYTES,
+        stop_s: float = STOP_S,
     ) -> None:
         self._sink = sink
+        self._batch_bytes = batch_bytes
         self._lost = lost
         self._capacity = capacity_bytes
         self._stop_s = stop_s
@@ -151,7 +158,7 @@ class Writer:
 
     def _batch(self) -> bytes:
         batch, size = [], 0
-        while self._lines and size < BATCH_BYTES:
+        while self._lines and (not size or size + len(self._lines[0]) <= self._batch_bytes):
             batch.append(line := self._lines.popleft())
             size += len(line)
         return b"".join(batch)

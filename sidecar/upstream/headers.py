@@ -32,7 +32,7 @@ _FRAMING = frozenset({"host", "content-length", "expect"})
 """Written anew for each connection by whoever opens it."""
 _OURS = frozenset({"x-session-id", "x-model-affinity", "x-request-id"})
 _OUR_PREFIX = "x-sidecar-"
-_CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
+CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
 """Where clients put their keys; of several, the first counts."""
 _COOKIES = frozenset({"cookie", "cookie2"})
 _ACCOUNT = frozenset({"openai-organization", "openai-project", "chatgpt-account-id"})
@@ -41,7 +41,7 @@ _DIGESTS = frozenset({"content-md5", "digest", "content-digest", "repr-digest"})
 """Untrue of a body that is not, byte for byte, the one that came: RFC 9530, and RFC 2616, 14.15, before it."""
 _OF_THE_BYTES = _DIGESTS | {"content-encoding"}
 
-_NOT_SENT = _HOP_BY_HOP | _FRAMING | _OURS | _COOKIES | frozenset(_CREDENTIALS)
+_NOT_SENT = _HOP_BY_HOP | _FRAMING | _OURS | _COOKIES | frozenset(CREDENTIALS)
 _NOT_CONFIGURED = _HOP_BY_HOP | {"content-length", "expect"}
 _FAMILY = {
     Format.MESSAGES: ("openai-", "x-openai-"),
@@ -161,7 +161,7 @@ def _key(client: Headers, target: Target) -> list[tuple[str, str]]:
 def _clients_key(client: Headers) -> str | None:
     """The client's key, whichever header it came in. An `Authorization` that is no bearer is not ours to turn."""
     found = {name.lower(): value.strip() for name, value in reversed(tuple(client))}
-    for name in _CREDENTIALS:
+    for name in CREDENTIALS:
         scheme, _, token = found.get(name, "").rpartition(" ")
         if token and scheme.strip().lower() in ("", "bearer"):
             return token

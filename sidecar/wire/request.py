@@ -9,13 +9,15 @@ from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
-from attrs import frozen
-from msgspec import UNSET, Meta, Raw, Struct
+from attrs import field, frozen
+from msgspec import UNSET, Meta, Raw
 
 from sidecar.errors import InvalidJson, RequestError
 from sidecar.wire import chat, messages, responses
 from sidecar.wire.conversation import Conversation
 from sidecar.wire.formats import Format
+from sidecar.wire.naming import ABSENT, Names
+from sidecar.wire.opening import Opening, chat_opening, messages_opening, offers_tools, responses_opening
 from sidecar.wire.parts import check_content
 
 NO_PREFERENCES = Raw(b"null")
@@ -38,16 +40,23 @@ class Request:
     usage_unasked: bool = False
     """Chat completions: whether it is a stream whose usage was not asked for, and could be in the client's place. What
     is malformed is left for the provider to judge."""
+    has_tools: bool = True
+    """Whether it offers the model tools."""
+    opening: Callable[[], Opening] = Opening
+    """How its conversation begins."""
+    names: Names = field(factory=Names, eq=False)
+    """What may name its session."""
 
 
 ModelName = Annotated[str, Meta(max_length=256)]
 """It ends up in headers and logs; no provider has a longer one."""
 
 
-class _Body(Struct):
+class _Body(Names):
     model: ModelName | None = None
     routing_preferences: Raw = NO_PREFERENCES
     stream: object = None
+    tools: Raw = ABSENT
 
 
 class _ChatBody(_Body, kw_only=True):
@@ -64,7 +73,6 @@ class _ResponsesBody(_Body):
     input: object = None
     instructions: object = None
     previous_response_id: object = None
-    conversation: object = None
     prompt: object = None
 
 
@@ -107,6 +115,9 @@ def _parse_chat(body: bytes) -> Request:
         asked.stream is True,
         include_usage=usage is True,
         usage_unasked=usage is False and asked.stream is True,
+        has_tools=offers_tools(asked.tools),
+        opening=lambda: chat_opening(asked.messages, asked.tools),
+        names=asked,
     )
 
 
@@ -120,6 +131,9 @@ def _parse_messages(body: bytes) -> Request:
         asked.routing_preferences,
         lambda: messages.conversation(asked.system, asked.messages),
         asked.stream is True,
+        has_tools=offers_tools(asked.tools),
+        opening=lambda: messages_opening(asked.system, asked.messages, asked.tools),
+        names=asked,
     )
 
 
@@ -135,7 +149,15 @@ def _parse_responses(body: bytes) -> Request:
         asked.routing_preferences,
         lambda: responses.conversation(asked.instructions, asked.input),
         asked.stream is True,
+        has_tools=offers_tools(asked.tools, asked.input),
+        opening=lambda: _responses_opening(asked),
+        names=asked,
     )
+
+
+def _responses_opening(asked: _ResponsesBody) -> Opening:
+    begins_here = not (asked.previous_response_id or asked.conversation)
+    return responses_opening(asked.instructions, asked.input, asked.tools, prompt=asked.prompt, whole=begins_here)
 
 
 _PARSERS = {Format.CHAT: _parse_chat, Format.MESSAGES: _parse_messages, Format.RESPONSES: _parse_responses}

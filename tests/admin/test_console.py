@@ -22,6 +22,7 @@ from provider import serving as provider_double
 from running import CODE, CONFIG, Running, chat
 
 from sidecar.config import read_text
+from sidecar.routing.decision import Lookup
 from sidecar.server import serve
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -473,7 +474,7 @@ async def words(browser):
         yield page
 
 
-QUIET = {"hit": 0, "miss": 0, "expired": 0, "model_gone": 0, "none": 0, "invalid": 0, "bypass": 0, "refresh": 0}
+QUIET = {lookup.value: 0 for lookup in Lookup}
 
 
 @pytest.mark.parametrize(
@@ -489,6 +490,8 @@ QUIET = {"hit": 0, "miss": 0, "expired": 0, "model_gone": 0, "none": 0, "invalid
         ({"miss": 4}, "0 %", "No session has come back yet. 0 of 4 lookups"),
         ({"hit": 4, "expired": 9}, "30.7 %", "silent for longer than routing.session_ttl_seconds"),
         ({"hit": 4, "model_gone": 9}, "30.7 %", "A change of the configuration took models away."),
+        ({"hit": 4, "prefix_changed": 9}, "30.7 %", "9 under another system prompt or other tools."),
+        ({"hit": 9, "miss": 1, "side_call": 5, "turn": 5, "released": 1}, "90.0 %", "9 of 10 lookups"),
         ({"hit": 990, "expired": 10}, "99.0 %", "Nearly all do. 990 of 1,000 lookups"),
         ({"hit": 90, "miss": 10, "none": 100}, "90.0 %", "100 requests (50.0 %) named no session"),
         ({"hit": 95, "failovers": 3}, "100 %", "Yes: no session lost its pin."),

@@ -51,6 +51,7 @@ async def test_a_sidecar_that_serves_is_ready_and_says_how_its_parts_are(start):
         f"[+] listener: 127.0.0.1:{sidecar.port}\n"
         "[+] classifier: embedded, circuit closed\n"
         "[+] pins: 0 of at most 10000\n"
+        "[+] store: memory, in this process\n"
         "[+] keys: all set\n"
         "[+] config: generation 1\n"
         "OK\n",

@@ -21,13 +21,13 @@ from sidecar.routing.session import SessionKey
 ROUTES = [(f"route-{n}", (f"openai/model-{n}", f"anthropic/model-{n}")) for n in range(10)]
 
 
-def fill(count: int) -> PinTable:
+def fill(count: int, now: float = 0.0) -> PinTable:
     table = PinTable(ttl_s=600, capacity=count)
     for n in range(count):
         route, models = ROUTES[n % len(ROUTES)]
         scores = tuple((ROUTES[(n + k) % len(ROUTES)][0], 0.9 - 0.2 * k - n / 1e7) for k in range(3))
         pin = Pin(models, route, Reason.ROUTED, 1.7e9 + n, source="session-id", confidence=scores[0][1], scores=scores)
-        table.claim(SessionKey(str(uuid.uuid4())).encoded, pin, float(n) / count)
+        table.claim(SessionKey(str(uuid.uuid4())).encoded, pin, now + n / count)
     return table
 
 

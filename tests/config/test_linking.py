@@ -171,9 +171,9 @@ def test_the_same_port_on_another_address_or_port_0_is_no_clash(config):
 
 REFUSED = """
 agents filters prompt_targets prompt_guards endpoints ratelimits system_prompt prompt_caching model_metrics_sources
-state_storage routing.routing_budget routing.route_on_user_only overrides.use_agent_orchestrator
+state_storage routing.routing_budget overrides.use_agent_orchestrator
 overrides.agent_orchestration_model overrides.prompt_target_intent_matching_threshold overrides.upstream_tls_ca_path
-overrides.optimize_context_window routing.session_cache.url routing.session_cache.tenant_header
+overrides.optimize_context_window
 """
 
 
@@ -184,9 +184,39 @@ def test_what_this_program_does_not_have_is_refused_by_name(mistakes, path):
     assert line.startswith(f"config.yaml:1: {path} is not supported: ")
 
 
-def test_a_shared_session_cache_is_refused_by_name(config, mistakes):
+def test_what_a_session_cache_needs_and_cannot_do_is_told(config, load, mistakes):
     assert config("routing: {session_cache: {type: memory}}") == config("")
-    assert "must be 'memory', got 'redis'" in mistakes("routing: {session_cache: {type: redis}}")[0]
+    assert "needs the key 'url'" in mistakes("routing: {session_cache: {type: redis}}")[0]
+    both = "routing: {session_cache: {type: redis, url: 'redis://x', snapshot: /pins}}"
+    assert "snapshot is for type memory" in mistakes(both)[0]
+    warnings = load("routing: {session_cache: {url: 'redis://x'}}").warnings
+    assert any("url is not used: the type is memory" in warning for warning in warnings)
+    assert "must be an IP address or a network" in mistakes("routing: {session_cache: {trusted_peers: [x]}}")[0]
+
+
+def test_more_than_one_worker_needs_a_shared_session_cache(config, mistakes):
+    shared = "workers: 2\nrouting: {session_cache: {type: redis, url: 'redis://x'}}"
+    assert config(shared).workers == 2
+    assert "each process would have pins of its own" in mistakes("workers: 2")[0]
+    assert "each process would keep conversations of its own" in mistakes(f"{shared}\nresponses_state: memory")[0]
+
+
+@pytest.mark.parametrize("hashed", ["implicit_sessions: true", "session_scope: caller"])
+def test_hashed_keys_that_others_are_to_find_need_a_common_secret(config, load, mistakes, hashed):
+    redis = f"routing: {{{hashed}, session_cache: {{type: redis, url: 'redis://x'}}}}"
+    (line,) = mistakes(redis)
+    assert line.startswith(f"config.yaml:1: routing.{hashed.partition(':')[0]} needs telemetry.session_hash_key")
+    keyed = redis + "\ntelemetry: {session_hash_key: $HASH_KEY}"
+    assert config(keyed, HASH_KEY="secret").telemetry.session_hash_key.reveal() == "secret"
+    assert len(mistakes(keyed)) == 1
+    forgetful = "no session is known again after a restart"
+    assert forgetful in "".join(load(f"routing: {{{hashed}, session_cache: {{snapshot: /pins}}}}").warnings)
+    assert forgetful not in "".join(load(f"routing: {{{hashed}}}").warnings)
+
+
+def test_a_tenant_header_that_nobody_is_believed_is_told(load):
+    warnings = load("routing: {session_cache: {tenant_header: x-tenant}}").warnings
+    assert any("tenant_header is believed from nobody" in warning for warning in warnings)
 
 
 def test_what_changes_no_answer_is_accepted_and_told(load):

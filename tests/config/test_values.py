@@ -102,6 +102,52 @@ def test_a_model_is_provider_and_name(mistakes, model):
     ]
 
 
+def test_what_names_a_session_is_a_header_or_a_field_of_the_body(config):
+    listed = "[Session-Id, x-my-run, 'body:prompt_cache_key', 'body:metadata.user_id', 'body:client_metadata.run.id']"
+    assert config(f"routing: {{session_sources: {listed}}}").routing.session_sources == (
+        "session-id", "x-my-run", "body:prompt_cache_key", "body:metadata.user_id", "body:client_metadata.run.id",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("two words", "must be the name of a header"),
+        ("body:user", "must be body: and one of session_id, conversation"),
+        ("body:messages", "must be body: and one of session_id, conversation"),
+        ("body:metadata", "must be body: and one of session_id, conversation"),
+        ("Authorization", "authorization names a person, a secret or a single request"),
+        ("x-api-key", "x-api-key names a person, a secret"),
+        ("X-Request-Id", "x-request-id names a person, a secret or a single request"),
+        ("x-stainless-retry-count", "must be something that names a session"),
+        ("openai-organization", "must be something that names a session"),
+        ("body:metadata.user", "must be something that names a session"),
+        ("body:metadata.device_id", "must be something that names a session"),
+        ("body:metadata.deviceId", "must be something that names a session"),
+        ("body:metadata.User", "must be something that names a session"),
+        ("body:metadata.USER_ID", "must be something that names a session"),
+        ("body:metadata.customer.email", "must be something that names a session"),
+        ("body:client_metadata.user_id", "must be something that names a session"),
+        ("body:metadata.organization_id", "must be something that names a session"),
+        ("body:metadata.api_key", "must be something that names a session"),
+        ("x-forwarded-for", "must be something that names a session"),
+        ("x-forwarded-user", "must be something that names a session"),
+        ("X-User-Id", "must be something that names a session"),
+        ("traceparent", "must be something that names a session"),
+    ],
+)
+def test_what_names_a_person_a_secret_or_a_request_names_no_session(mistakes, source, said):
+    (line,) = mistakes(f"routing: {{session_sources: ['{source}']}}")
+    assert line.startswith("config.yaml:1: routing.session_sources[0] must be ")
+    assert said in line
+
+
+@pytest.mark.parametrize("header", ["Authorization", "x-api-key", "api-key", "X-Goog-Api-Key", "cookie"])
+def test_a_secret_names_no_tenant(mistakes, header):
+    (line,) = mistakes(f"routing: {{session_cache: {{tenant_header: {header}, trusted_peers: [10.0.0.0/8]}}}}")
+    assert "routing.session_cache.tenant_header must be something that names a tenant" in line
+
+
 def test_null_is_as_good_as_not_given(config):
     text = (
         "routing:\n  session_ttl_seconds:\n  classifier:\nadmin:\nrouting_preferences:\nmodel_providers:\nlisteners:\n"

@@ -40,9 +40,11 @@ PATIENCE_S = 25.0
 
 EMPTY = {
     "llm-sidecar-itself.json / Reloads": "the configuration is read once",
+    "llm-sidecar-itself.json / Worker restarts": "one process answers all",
     "llm-sidecar-pins.json / Errors": "a store in this process does not fail",
     "llm-sidecar-pins.json / Duration A": "a store in this process is not timed",
     "llm-sidecar-pins.json / Duration B": "a store in this process is not timed",
+    "llm-sidecar-pins.json / Settled after an outage": "there was none: nobody shares the store",
     "llm-sidecar-traffic.json / Removed from conversations": "nobody thinks in this load",
 }
 """Panel -> why it has nothing to show under this load. Every other panel must have something."""

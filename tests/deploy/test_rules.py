@@ -9,7 +9,7 @@ from sidecar.operator.lookups import HIT, NOT_FOUND
 PROMETHEUS = Path(__file__).parents[2] / "deploy/prometheus"
 
 WANTED = {
-    "PinHitRateFalls", "PinStoreErrors", "FailoverStorm", "ProviderEjected", "ClassifierFailingOpen", "EventLoopLag",
+    "PinHitRateFalls", "PinStoreErrors", "PinStoreDown", "FailoverStorm", "ProviderEjected", "ClassifierFailingOpen", "EventLoopLag",
     "ConfigReloadFailed", "NoSessionIdsSeen", "SidecarDown", "HighErrorRate", "PinTableFull",
 }  # fmt: skip
 

@@ -42,6 +42,16 @@ async def test_plain_pins_lists_who_keeps_what_and_why(at_work, sidecar):
     assert row.split()[:6] == ["run-42", "anthropic/claude-sonnet", "code_generation", "routed", "x-session-id", "3"]
 
 
+async def test_lanes_of_a_session_are_told_apart_where_there_are_any(ask):
+    await ask("set", "run-42", "openai/gpt-4o", "--lane", "a10245c7d060892b1")
+    title, *rows, _ = (await ask("list"))[1].splitlines()
+    assert title.split()[:3] == ["SESSION", "LANE", "MODEL"]
+    assert sorted(row.split()[1:3] for row in rows) == [
+        ["-", "anthropic/claude-sonnet"],
+        ["a10245c7d060892b1", "openai/gpt-4o"],
+    ]
+
+
 async def test_a_list_is_chosen_from_and_bounded(ask, at_work):
     for n in range(5):
         await at_work.decide(chat(), X_Model_Affinity=f"other-{n}")

@@ -74,7 +74,8 @@ class Recorded:
 
     @property
     def session(self):
-        return next((name for name in NAMES_A_SESSION if name in self.lower), None)
+        in_body = "body:prompt_cache_key" if b'"prompt_cache_key"' in self.body else None
+        return next((name for name in NAMES_A_SESSION if name in self.lower), in_body)
 
     def packed(self):
         """The bytes of the request."""
@@ -173,7 +174,7 @@ async def test_what_real_clients_send_reaches_either_kind_of_provider(behind, pa
 def expected_pin(request, sessions):
     if request.session is None:
         return "none"
-    session = request.lower[request.session]
+    session = request.lower.get(request.session, request.session)
     word = "hit" if session in sessions else "miss"
     sessions.add(session)
     return f"{word}; source={request.session}"

@@ -8,9 +8,9 @@ from doubles import answers, hang, says
 from running import CODE, CONFIG, REASONING, chat
 
 from sidecar.listener.decisions import Decided, decision_body
-from sidecar.routing.decision import Decision, Reason
+from sidecar.routing.decision import Decision, Lookup, Reason
 from sidecar.routing.session import SessionKey
-from sidecar.telemetry.trace import Trace
+from sidecar.telemetry.trace import Trace, Traces
 
 FORMATS = {
     "chat/completions": chat,
@@ -58,6 +58,13 @@ async def test_a_session_keeps_its_model_over_formats_and_the_answer_says_so(sta
         assert (later["model"], later["models"], later["route"]) == (first["model"], first["models"], first["route"])
         assert (later["pinned"], later["reason"]) == (True, "pinned")
         assert headers["x-sidecar-pin"] == "hit; source=x-model-affinity"
+
+
+def test_what_is_left_of_a_pin_is_told_in_whole_seconds_and_the_rest_of_a_subtraction_is_none():
+    for left_s, told in ((600.0000000000146, 600), (599.2, 600), (0.3, 1), (600.0, 600)):
+        decision = Decision(("a/b",), None, Reason.PINNED, Lookup.HIT, expires_in_s=left_s)
+        body = decision_body(Decided(decision, None), Traces().of({}))
+        assert json.loads(body)["expires_in"] == told
 
 
 async def test_no_match_gives_the_requests_own_model_with_its_alias_resolved(start):

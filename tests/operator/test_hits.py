@@ -27,6 +27,16 @@ def test_a_good_hit_rate_is_fine():
     assert (finding.level, finding.what) == (Level.OK, "90.0 % of 100 lookups found their session's model.")
 
 
+def test_what_is_meant_to_be_no_hit_does_not_spoil_the_rate():
+    finding = found({"hit": 90, "miss": 10, "side_call": 100, "turn": 100, "released": 10}, 10)
+    assert (finding.level, finding.what) == (Level.OK, "90.0 % of 100 lookups found their session's model.")
+
+
+def test_sessions_whose_every_request_is_a_turn_of_their_user_are_as_meant():
+    finding = found({"miss": 90, "turn": 300}, 90)
+    assert (finding.level, "routing.route_on_user_only" in finding.what) == (Level.OK, True)
+
+
 @pytest.mark.parametrize("lookups", [{}, {"miss": 3}])
 def test_too_few_requests_are_no_reason_to_worry(lookups):
     assert found(lookups).level is Level.OK
@@ -40,6 +50,8 @@ def test_too_few_requests_are_no_reason_to_worry(lookups):
         ({"bypass": 40, "miss": 6}, {}, "ask for pins to be ignored", "x-sidecar-pin: bypass"),
         ({"refresh": 40, "miss": 6}, {}, "ask to be routed anew", "x-sidecar-pin: refresh"),
         ({"model_gone": 40, "miss": 6}, {}, "a model that is no longer configured", "sidecar pins move"),
+        ({"prefix_changed": 40, "miss": 6}, {}, "their system prompt or their tools", "header X-Session-Id"),
+        ({"miss": 90, "side_call": 900}, {"created": 90}, "the first of its session", "one id"),
         ({"expired": 40, "miss": 6}, {}, r"pause longer than pins live \(10 min\)", r"Raise .*ttl_seconds\.$"),
         ({"expired": 9}, {"session_ttl_policy": "fixed"}, "expired", "session_ttl_policy: sliding"),
         ({"miss": 90}, {"created": 90, "removed": {"evicted": 80}}, "table of pins is too small", "max_entries"),

@@ -6,9 +6,12 @@ import pytest
 from attrs import evolve
 
 from sidecar.operator.calling import Silent
-from sidecar.operator.pins import listed, moved
+from sidecar.operator.pins import _WHY, listed, moved
 from sidecar.operator.tables import Look
 from sidecar.operator.transfer import imported
+from sidecar.routing.decision import Reason
+
+NEVER_A_PINS = {Reason.PINNED, Reason.NOT_APPLIED}
 
 
 class Late(dict):
@@ -37,3 +40,7 @@ def test_a_change_of_many_pins_is_waited_for(slow, admin, tmp_path):
 def test_a_look_is_given_up_sooner(slow):
     with pytest.raises(Silent):
         listed(slow, Look(), 1)
+
+
+def test_every_reason_that_a_pin_can_have_is_told_in_words():
+    assert _WHY.keys() == {reason.value for reason in Reason} - NEVER_A_PINS

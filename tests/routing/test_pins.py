@@ -300,6 +300,33 @@ def test_a_pin_with_three_scores_takes_well_under_500_bytes():
     assert each < 420
 
 
+@pytest.mark.parametrize("policy", TtlPolicy)
+@pytest.mark.parametrize("sessions", [1, 20_000])
+def test_restored_pins_take_no_memory_once_they_are_gone(policy, sessions):
+    """As beside a shared store, where each pin that another sidecar made is restored here."""
+
+    def restore(count):
+        for n in range(count):
+            pins.restore(f"{n % sessions:01000}", Held(PIN, 9_999), now=n / 1e6, overwrite=True)
+
+    pins = PinTable(ttl_s=10_000, capacity=10, policy=policy)
+    restore(1_000)
+    tracemalloc.start()
+    restore(20_000)
+    more = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert more < 500_000
+
+
+def test_what_is_forgotten_of_restored_pins_is_not_when_those_that_are_kept_expire():
+    pins = PinTable(ttl_s=1_000, capacity=100, policy=TtlPolicy.FIXED)
+    pins.claim("long", PIN, now=0)
+    for n in range(5_000):
+        pins.restore(str(n), Held(PIN, 500 - n % 100), now=0)
+        pins.get("long", now=0)
+    assert (len(pins), pins.sweep(400), pins.sweep(450), pins.sweep(500)) == (100, 0, 50, 49)
+
+
 class Reference:
     """The same promises in the plainest words, as slow as they come."""
 

@@ -8,9 +8,10 @@ from attrs import define, field
 from sidecar.config.catalog import Catalog
 from sidecar.config.models import Config, Provider, Route, Routing
 from sidecar.errors import ModelNotFound, RequestError
+from sidecar.routing.ask import Ask, PinControl
 from sidecar.routing.decision import Failover, Lookup, Pin, Reason
 from sidecar.routing.pins import PinTable
-from sidecar.routing.router import Ask, PinControl, Router
+from sidecar.routing.router import Router
 from sidecar.routing.session import SessionKey
 from sidecar.routing.verdict import NO_MATCH, Failure, Verdict
 from sidecar.routing.watch import MoveReason
@@ -86,8 +87,22 @@ class World:
             watch=self.watch,
         )
 
-    async def ask(self, prompt, session=SESSION, *, model="openai/mini", control=None, preferences=tuple):
-        ask = Ask(model, lambda: (Turn(Role.USER, prompt),), session, control, preferences)
+    async def ask(
+        self,
+        prompt,
+        session=SESSION,
+        *,
+        model="openai/mini",
+        control=None,
+        preferences=tuple,
+        parent=None,
+        aside=False,
+        after=(),
+        waiting=(),
+    ):
+        """`after`: what comes after the prompt in the same conversation."""
+        conversation = (Turn(Role.USER, prompt), *after)
+        ask = Ask(model, lambda: conversation, session, control, preferences, parent, aside, waiting)
         return await self.router.route(ask, self.now)
 
 
@@ -463,3 +478,316 @@ async def test_a_preview_knows_a_pin_whose_model_is_gone_and_a_model_that_routin
     left = await after.router.preview(Ask("openai/gpt", prose, SESSION), after.judge)
     assert (gone.model, gone.reason, left.reason) == ("openai/gpt", Reason.MODEL_GONE, Reason.NOT_APPLIED)
     assert (await before.store.peek(SESSION)).pin.model == "anthropic/claude"
+
+
+# Side calls
+
+
+async def test_a_side_call_is_routed_on_its_own_and_makes_no_pin():
+    world = World()
+    title = await world.ask("prose", aside=True)
+    assert (title.model, title.reason, title.lookup) == ("openai/gpt", Reason.ROUTED, Lookup.SIDE_CALL)
+    assert (title.pinned, title.pin_now, title.expires_in_s, await world.store.count()) == (False, None, None, 0)
+    assert (await world.ask("code")).lookup is Lookup.MISS
+
+
+@pytest.mark.parametrize("control", [None, *PinControl])
+async def test_a_side_call_leaves_a_pin_as_it_is_whatever_its_header_asks_for(control):
+    world = World()
+    await world.ask("code")
+    before = await world.store.peek(SESSION)
+    world.now = 60.0
+    title = await world.ask("prose", aside=True, control=control)
+    assert (title.model, title.lookup) == ("openai/gpt", Lookup.SIDE_CALL)
+    after = await world.store.peek(SESSION)
+    assert (after.pin, after.turns, after.expires_in_s) == (before.pin, 1, 540.0)
+
+
+async def test_a_side_call_does_not_wait_for_the_first_request_of_its_session_nor_that_one_for_it():
+    world = World(judge=Judge(gate=asyncio.Event()))
+    asks = [asyncio.ensure_future(world.ask("prose", aside=True)), asyncio.ensure_future(world.ask("code"))]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert world.judge.asked == 2
+    world.judge.gate.set()
+    assert [decision.model for decision in await asyncio.gather(*asks)] == ["openai/gpt", "anthropic/claude"]
+    assert (await world.store.peek(SESSION)).pin.model == "anthropic/claude"
+
+
+async def test_a_side_call_that_failed_over_moves_nothing():
+    world = World()
+    await world.ask("code")
+    title = await world.ask("prose", aside=True)
+    assert not await world.router.repin(SESSION, title, ("openai/mini",), 1.0)
+    await world.router.mix(SESSION, title)
+    assert (await world.store.peek(SESSION)).pin == Pin(
+        CODE.models, "code", Reason.ROUTED, 0.0, source="x-session-id", confidence=1.0
+    )
+
+
+CHILD = SessionKey("run-1", lane="a1")
+
+
+async def test_a_side_call_evicts_nobody_and_inherits_nothing():
+    watch = Watch()
+    table = PinTable(ttl_s=600, capacity=1, removed=watch.pin_removed)
+    world = World(watch=watch, store=MemoryStore(table, lambda: 0.0))
+    await world.ask("code")
+    titles = [await world.ask("prose", SessionKey(f"s{n}"), aside=True) for n in range(10)]
+    titles.append(await world.ask("prose", CHILD, parent=SESSION, aside=True))
+    assert {(title.model, title.pinned) for title in titles} == {("openai/gpt", False)}
+    assert ((await world.store.peek(SESSION)).turns, world.watch.told) == (1, [("created", "anthropic/claude")])
+
+
+# Lanes
+
+
+async def test_lanes_of_one_session_are_pinned_apart():
+    world = World()
+    assert (await world.ask("code")).model == "anthropic/claude"
+    assert (await world.ask("prose", CHILD)).model == "openai/gpt"
+    assert (await world.ask("prose")).model == "anthropic/claude"
+
+
+async def test_a_lane_begins_with_its_parents_pin_and_no_classifier_is_asked():
+    world = World()
+    await world.ask("code")
+    world.now = 30.0
+    began = await world.ask("prose", CHILD, parent=SESSION)
+    assert (began.model, began.route, began.pinned, began.reason) == ("anthropic/claude", "code", True, Reason.PINNED)
+    assert (began.lookup, began.expires_in_s, world.judge.asked) == (Lookup.HIT, 600.0, 1)
+    held = await world.store.peek(CHILD)
+    assert (held.pin.route, held.pin.decided_at_s, held.turns) == ("code", 0.0, 1)
+    assert world.watch.told == [("created", "anthropic/claude")] * 2
+
+
+async def test_a_parent_that_waits_for_its_sub_agent_lives_on_from_there():
+    world = World()
+    await world.ask("code")
+    world.now = 500.0
+    await world.ask("prose", CHILD, parent=SESSION)
+    world.now = 1000.0
+    assert (await world.ask("prose")).lookup is Lookup.HIT
+
+
+async def test_what_becomes_of_one_lane_does_not_touch_the_other():
+    world = World()
+    await world.ask("code")
+    await world.ask("prose", CHILD, parent=SESSION)
+    await world.ask("prose", CHILD, parent=SESSION, control=PinControl.REFRESH)
+    assert (await world.ask("neither")).model == "anthropic/claude"
+    assert (await world.ask("neither", CHILD, parent=SESSION)).model == "openai/gpt"
+
+
+async def test_what_was_under_way_when_a_session_was_released_does_not_bring_its_pin_back():
+    world = World()
+    under_way = await world.ask("code")
+    await world.ask("code", control=PinControl.RELEASE)
+    await world.router.mix(SESSION, under_way)
+    assert not await world.router.repin(SESSION, under_way, ("openai/gpt",), now=1)
+    assert (await world.ask("prose")).lookup is Lookup.MISS
+
+
+async def test_whoever_waits_keeps_its_model_however_long_the_sub_agent_works():
+    world = World()
+    await world.ask("code")
+    for world.now in range(0, 3600, 45):
+        await world.ask("prose", CHILD, waiting=(SESSION,))
+    assert (await world.ask("prose")).model == "anthropic/claude"
+
+
+async def test_who_waits_without_a_pin_is_given_none():
+    world = World()
+    await world.ask("code", CHILD, waiting=(SESSION,))
+    assert (await world.ask("prose")).lookup is Lookup.MISS
+
+
+async def test_a_lane_whose_parent_has_no_pin_or_a_dead_one_is_routed_by_itself():
+    world = World()
+    assert (await world.ask("prose", CHILD, parent=SESSION)).lookup is Lookup.MISS
+    before = World()
+    await before.ask("code")
+    after = World(models=("openai/mini", "openai/gpt"), routes=(PROSE,), store=before.store)
+    began = await after.ask("prose", CHILD, parent=SESSION)
+    assert (began.model, began.lookup) == ("openai/gpt", Lookup.MISS)
+
+
+async def test_parallel_first_requests_of_a_lane_take_the_pin_over_once():
+    world = World()
+    await world.ask("code")
+    began = await asyncio.gather(*(world.ask("prose", CHILD, parent=SESSION) for _ in range(20)))
+    assert {(decision.model, decision.pinned) for decision in began} == {("anthropic/claude", True)}
+    assert world.watch.told == [("created", "anthropic/claude")] * 2
+
+
+# The user's turns
+
+STEP = (Turn(Role.ASSISTANT, "I look"), Turn(Role.TOOL, "ok"))
+BY_TURNS = Routing(route_on_user_only=True)
+
+
+async def test_routed_by_turns_the_steps_of_a_turn_keep_its_model_and_new_words_are_routed_anew():
+    world = World(policy=BY_TURNS)
+    first = await world.ask("code")
+    step = await world.ask("code", after=STEP)
+    second = await world.ask("code", after=(*STEP, Turn(Role.USER, "prose")))
+    step_again = await world.ask("code", after=(*STEP, Turn(Role.USER, "prose"), *STEP))
+    seen = [(decision.model, decision.lookup, decision.pinned) for decision in (first, step, second, step_again)]
+    assert seen == [
+        ("anthropic/claude", Lookup.MISS, False),
+        ("anthropic/claude", Lookup.HIT, True),
+        ("openai/gpt", Lookup.TURN, False),
+        ("openai/gpt", Lookup.HIT, True),
+    ]
+    assert world.judge.asked == 2
+    assert world.watch.told[1:] == [("moved", "openai/gpt", MoveReason.TURN, 0.0, 3)]
+
+
+async def test_routed_by_turns_a_session_that_fell_silent_in_mid_turn_is_routed_by_what_its_user_said_last():
+    world = World(policy=BY_TURNS)
+    await world.ask("code")
+    world.now = 600.0
+    step = await world.ask("code", after=STEP)
+    assert (step.model, step.lookup) == ("anthropic/claude", Lookup.EXPIRED)
+
+
+async def test_routed_by_turns_a_classifier_that_fails_changes_no_model():
+    world = World(policy=BY_TURNS)
+    await world.ask("code")
+    world.judge.verdict = Verdict(failure=Failure.TIMEOUT)
+    kept = await world.ask("prose")
+    assert (kept.model, kept.pinned, kept.reason) == ("anthropic/claude", True, Reason.CLASSIFIER_TIMEOUT)
+    assert (await world.store.peek(SESSION)).pin.route == "code"
+
+
+async def test_routed_by_turns_parallel_requests_of_one_turn_get_one_model():
+    world = World(policy=BY_TURNS)
+    await world.ask("code")
+    world.judge.gate = asyncio.Event()
+    asks = [asyncio.ensure_future(world.ask("prose")) for _ in range(20)]
+    await asyncio.sleep(0)
+    world.judge.gate.set()
+    assert {decision.model for decision in await asyncio.gather(*asks)} == {"openai/gpt"}
+    assert world.judge.asked == 2
+
+
+async def test_routed_by_turns_a_preview_of_new_words_does_not_show_the_pin():
+    world, judge = World(policy=BY_TURNS), Judge()
+    await world.ask("code")
+    said = (Turn(Role.USER, "prose"),)
+    told = await world.router.preview(Ask(None, lambda: said, SESSION), judge)
+    assert (told.model, told.pinned, told.lookup) == ("openai/gpt", False, Lookup.TURN)
+    told = await world.router.preview(Ask(None, lambda: (*said, *STEP), SESSION), judge)
+    assert (told.model, told.pinned) == ("anthropic/claude", True)
+
+
+# Release
+
+
+async def test_release_is_answered_by_the_pin_which_then_is_no_more():
+    world = World()
+    await world.ask("code")
+    last = await world.ask("prose", control=PinControl.RELEASE)
+    assert (last.model, last.pinned, last.reason) == ("anthropic/claude", True, Reason.PINNED)
+    assert (last.lookup, last.expires_in_s) == (Lookup.RELEASED, None)
+    assert world.watch.told[1:] == [("removed", "deleted", 0.0, 2)]
+    assert (await world.ask("prose")).lookup is Lookup.MISS
+
+
+async def test_release_without_a_pin_is_routed_and_makes_none():
+    world = World()
+    last = await world.ask("prose", control=PinControl.RELEASE)
+    assert (last.model, last.pinned, last.lookup) == ("openai/gpt", False, Lookup.RELEASED)
+    assert await world.store.count() == 0
+
+
+async def test_release_of_a_pin_whose_model_is_gone_is_routed_and_the_pin_is_no_more():
+    before = World()
+    await before.ask("code")
+    after = World(models=("openai/mini", "openai/gpt"), routes=(PROSE,), store=before.store)
+    last = await after.ask("prose", control=PinControl.RELEASE)
+    assert (last.model, last.lookup, await after.store.count()) == ("openai/gpt", Lookup.RELEASED, 0)
+
+
+async def test_release_ends_its_own_lane_only():
+    world = World()
+    await world.ask("code")
+    await world.ask("code", CHILD, parent=SESSION)
+    await world.ask("code", CHILD, control=PinControl.RELEASE)
+    assert (await world.store.peek(CHILD), (await world.store.peek(SESSION)).pin.route) == (None, "code")
+
+
+async def test_a_released_pin_does_not_come_back_when_its_last_request_fails_over():
+    world = World()
+    await world.ask("code")
+    last = await world.ask("code", control=PinControl.RELEASE)
+    assert not await world.router.repin(SESSION, last, ("openai/gpt",), 1.0)
+    await world.router.mix(SESSION, last)
+    assert await world.store.count() == 0
+
+
+async def test_the_last_decision_still_says_that_several_providers_have_answered():
+    world = World()
+    first = await world.ask("code")
+    await world.router.mix(SESSION, first)
+    assert (await world.ask("code", control=PinControl.RELEASE)).pin_now.mixed
+
+
+# Other processes, and conversations that changed their head
+
+
+@define
+class Elsewhere(MemoryStore):
+    """As if another process led: it has pinned the session by the time it is asked."""
+
+    table: PinTable = field(factory=lambda: PinTable(ttl_s=600, capacity=10))
+    pinned: Pin | None = None
+    resigned: int = 0
+
+    def __attrs_post_init__(self):
+        super().__init__(self.table, lambda: 0.0)
+
+    async def lead(self, key):
+        return None if self.pinned is None else await self.claim(key, self.pinned)
+
+    async def resign(self, key):
+        self.resigned += 1
+
+
+THEIRS = Pin(("openai/gpt",), "prose", Reason.ROUTED, 0.0)
+
+
+async def test_what_another_process_has_decided_meanwhile_holds_and_nobody_is_asked():
+    world = World(store=Elsewhere(pinned=THEIRS))
+    decision = await world.ask("code")
+    assert (decision.model, decision.pinned, decision.lookup) == ("openai/gpt", True, Lookup.HIT)
+    assert world.judge.asked == 0
+
+
+async def test_a_model_that_another_process_offers_and_this_one_does_not_is_gone():
+    world = World(store=Elsewhere(pinned=Pin(("x/gone",), None, Reason.ROUTED, 0.0)))
+    decision = await world.ask("code")
+    assert (decision.model, decision.reason) == ("anthropic/claude", Reason.MODEL_GONE)
+
+
+async def test_whoever_leads_resigns_when_nothing_is_pinned():
+    world = World(store=Elsewhere(), policy=Routing(pin_unmatched=False))
+    await world.ask("neither")
+    await world.ask("code")
+    assert world.store.resigned == 1
+    world = World(store=Elsewhere(), default=None)
+    with pytest.raises(ModelNotFound):
+        await world.ask("neither", model="no/such")
+    assert world.store.resigned == 1
+
+
+async def test_a_conversation_that_changed_its_head_says_so_and_is_pinned_anew():
+    world = World()
+    drifted = SessionKey("head-2", drifted=True)
+    anew, later = await world.ask("code", drifted), await world.ask("prose", drifted)
+    assert (anew.model, anew.lookup, anew.reason) == (
+        "anthropic/claude",
+        Lookup.PREFIX_CHANGED,
+        Reason.PREFIX_CHANGED,
+    )
+    assert (later.model, later.lookup) == ("anthropic/claude", Lookup.HIT)

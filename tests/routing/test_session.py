@@ -6,11 +6,22 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from sidecar.errors import InvalidSessionId
-from sidecar.routing.session import SessionKey, session_of
+from sidecar.routing.session import SessionKey, Source, session_of
+from sidecar.routing.sources import TABLE
+
+
+class Body:
+    """A body that has something at some paths."""
+
+    def __init__(self, **fields):
+        self.fields = fields
+
+    def at(self, path):
+        return self.fields.get(path)
 
 
 def test_without_any_identifier_there_is_no_session():
-    assert session_of(CIMultiDict({"user-agent": "curl"})) is None
+    assert session_of(CIMultiDict({"user-agent": "curl"}), Body(), TABLE) is None
 
 
 @pytest.mark.parametrize("name", ["X-Session-Id", "x-session-id", "X-Model-Affinity"])
@@ -21,21 +32,29 @@ def test_our_own_headers_name_the_session_whatever_their_case(name):
 
 def test_x_session_id_wins_over_every_other_identifier():
     headers = CIMultiDict({"session-id": "codex", "X-Model-Affinity": "plano", "X-Session-Id": "ours"})
-    assert session_of(headers).session_id == "ours"
+    assert session_of(headers, Body(prompt_cache_key="cached"), TABLE).session_id == "ours"
 
 
-@pytest.mark.parametrize("name", ["x-claude-code-session-id", "session-id", "x-session-affinity"])
-def test_identifiers_that_clients_send_unasked_count(name):
-    assert session_of(CIMultiDict({name: "01a20032-68e8"})).source == name
+def test_the_sources_are_asked_in_their_order():
+    header, body = Source("session-id"), Source("body:prompt_cache_key")
+    asked = CIMultiDict({"Session-Id": "a"}), Body(prompt_cache_key="b")
+    assert session_of(*asked, [header, body]).session_id == "a"
+    assert session_of(*asked, [body, header]).session_id == "b"
+
+
+def test_a_source_whose_value_names_no_session_leaves_it_to_the_next():
+    sources = [Source("session-id"), Source("thread-id")]
+    key = session_of(CIMultiDict({"session-id": "two words", "thread-id": "t"}), Body(), sources)
+    assert (key.session_id, key.source) == ("t", "thread-id")
 
 
 def test_identifiers_that_are_not_listed_do_not_count():
-    assert session_of(CIMultiDict({"session-id": "codex"}), sources=()) is None
+    assert session_of(CIMultiDict({"session-id": "codex"}), Body(prompt_cache_key="b"), ()) is None
 
 
 @pytest.mark.parametrize("name", ["x-request-id", "idempotency-key", "x-stainless-retry-count", "x-client-request-id"])
 def test_ids_of_single_requests_are_never_a_session(name):
-    assert session_of(CIMultiDict({name: "1"})) is None
+    assert session_of(CIMultiDict({name: "1"}), Body(), TABLE) is None
 
 
 @pytest.mark.parametrize("bad", ["", " ", "a b", "tab\t", "é", "\x7f", "x" * 257, "line\nbreak", "\u2028"])
@@ -47,12 +66,17 @@ def test_a_value_that_is_no_session_id_is_refused_without_being_repeated(name, b
 
 
 def test_a_client_that_did_not_mean_us_is_not_refused_for_its_value():
-    assert session_of(CIMultiDict({"session-id": "x" * 257})) is None
+    assert session_of(CIMultiDict({"session-id": "x" * 257}), Body(), TABLE) is None
 
 
 @pytest.mark.parametrize("good", ["a", "x" * 256, "!", "~", "run:1/lane#2", "5:a0:"])
 def test_1_to_256_visible_ascii_characters_are_a_session_id(good):
     assert session_of(CIMultiDict({"X-Session-Id": good})).session_id == good
+
+
+def test_a_session_is_its_tenants_whatever_names_it():
+    for headers, body in [({"x-session-id": "a"}, Body()), ({"session-id": "a"}, Body()), ({}, Body(session_id="a"))]:
+        assert session_of(CIMultiDict(headers), body, TABLE, "acme") == SessionKey("a", "acme")
 
 
 TRIPLES = st.tuples(st.text("01:ab", max_size=6), st.text("01:ab", max_size=6), st.text("01:ab", max_size=6))
@@ -67,7 +91,7 @@ def test_two_different_triples_never_share_a_key(one, other):
 @given(triple=TRIPLES)
 def test_an_encoded_key_can_be_read_again(triple):
     tenant, lane, session = triple
-    key = SessionKey(session, tenant, lane, source="session-id")
+    key = SessionKey(session, tenant, lane, source="session-id", drifted=True)
     again = SessionKey.decoded(key.encoded, "session-id")
     assert (again, again.source) == (key, "session-id")
 

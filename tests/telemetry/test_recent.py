@@ -66,8 +66,10 @@ def test_lookups_are_counted_by_outcome(recent):
 def test_the_rate_since_the_start_leaves_out_who_asked_for_no_pin(recent):
     for lookup in (Lookup.HIT, Lookup.HIT, Lookup.HIT, Lookup.MISS, *[Lookup.NONE] * 5, Lookup.BYPASS, Lookup.REFRESH):
         recent.told(record(lookup))
+    for lookup in (Lookup.PREFIX_CHANGED, Lookup.SIDE_CALL, Lookup.TURN, Lookup.RELEASED):
+        recent.told(record(lookup))
     seen = recent.snapshot()
-    assert (seen["hits"], seen["lookups_total"], seen["requests_total"]) == (3, 4, 11)
+    assert (seen["hits"], seen["lookups_total"], seen["requests_total"]) == (3, 5, 15)
 
 
 def test_a_refused_session_id_is_an_error_and_an_invalid_lookup(recent):

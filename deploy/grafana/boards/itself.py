@@ -191,6 +191,14 @@ _PROCESS = Row(
             colours={"collected": BUSY, "uncollectable": BAD},
         ),
         lines(
+            "Worker restarts",
+            "With `workers` above 1: processes that ended before their time and were started again. Each took its "
+            "connections with it. The log says how it ended; SIGKILL is mostly the memory limit.",
+            Query(total(increase("sidecar_worker_restarts_total"), *INSTANCE), INSTANCE_LEGEND),
+            unit="short",
+            limits=((None, GOOD), (1, WATCH)),
+        ),
+        lines(
             "Uptime",
             "Since the process began. A line that keeps falling to zero is a crash loop: see the end of the log.",
             Query(f"time() - {series('process_start_time_seconds')}", INSTANCE_LEGEND),

@@ -48,12 +48,14 @@ LIFE = Row(
         lines(
             "Moves by reason",
             "Sessions that changed their model. provider_ejected, terminal_error: a provider fails, see 'Traffic and "
-            "providers'. model_gone: the configuration lost a model. refresh, operator: somebody asked for it.",
+            "providers'. model_gone: the configuration lost a model. refresh, operator: somebody asked for it. "
+            "turn: the user said something new (route_on_user_only).",
             Query(total(rate("sidecar_pins_moved_total"), "reason"), "{{reason}}"),
             unit="cps",
             stacked=True,
             colours={
                 "refresh": ODD,
+                "turn": "semi-dark-blue",
                 "operator": BUSY,
                 "model_gone": WATCH,
                 "provider_ejected": BAD,

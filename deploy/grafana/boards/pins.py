@@ -7,7 +7,7 @@ from boards.promql import INSTANCE, INSTANCE_LEGEND, increase, quantile, rate, s
 
 LOOKUPS = "sidecar_pin_lookups_total"
 HIT = 'outcome="hit"'
-COUNTED = 'outcome=~"hit|miss|expired|model_gone"'
+COUNTED = 'outcome=~"hit|miss|expired|model_gone|prefix_changed"'
 """The lookups that a pin could have answered: not those without a session or with a refused one, nor those that asked
 for no pin."""
 
@@ -17,6 +17,10 @@ OUTCOMES = {
     "expired": WATCH,
     "invalid": "orange",
     "model_gone": BAD,
+    "prefix_changed": "dark-orange",
+    "turn": "semi-dark-blue",
+    "side_call": "light-blue",
+    "released": "dark-purple",
     "bypass": ODD,
     "refresh": "light-purple",
     "none": QUIET,
@@ -103,8 +107,10 @@ _HITS = Row(
         lines(
             "Lookups by outcome",
             "Every look into the pin table. expired: the session came back too late. model_gone: its model is no "
-            "longer configured. invalid: the session id was refused. bypass, refresh: the client asked for it. none: "
-            "no session.",
+            "longer configured. prefix_changed: a conversation that nobody named has another system prompt or tools now. "
+            "invalid: the session id was refused. turn: the user said something new (route_on_user_only). side_call: a "
+            "client's own call, a title say, which leaves the pin alone. bypass, refresh, released: the client asked "
+            "for it. none: no session.",
             Query(total(rate(LOOKUPS), "outcome"), "{{outcome}}"),
             unit="reqps",
             width=12,
@@ -126,7 +132,9 @@ _HITS = Row(
             "Of the requests of sessions that had a pin, the share that still found it. It does not depend on how long "
             "sessions are, so it should stay near 100 %. Lower: expired or model_gone grew, see 'Lookups by outcome'.",
             Query(
-                share(total(rate(LOOKUPS, HIT)), total(rate(LOOKUPS, 'outcome=~"hit|expired|model_gone"'))),
+                share(
+                    total(rate(LOOKUPS, HIT)), total(rate(LOOKUPS, 'outcome=~"hit|expired|model_gone|prefix_changed"'))
+                ),
                 "kept",
             ),
             unit="percentunit",
@@ -236,6 +244,28 @@ _STORE = Row(
             Query(quantile(0.99, "sidecar_store_duration_seconds", "store"), "{{store}} p99"),
             unit="s",
             limits=rising(0.01, 0.05),
+        ),
+        lines(
+            "Store up",
+            "1 while a sidecar reaches the store. At 0 it serves what it knows itself: its sessions keep their model, "
+            "but sidecars that do not reach the store may give one new session two models. All at 0: look at the "
+            "store. One at 0: look at its network.",
+            Query(total(series("sidecar_store_up"), *INSTANCE), INSTANCE_LEGEND),
+            unit="short",
+            width=12,
+            most=1,
+            limits=falling(0.5, 1),
+        ),
+        lines(
+            "Settled after an outage",
+            "Sessions that sidecars served without the store, once it was back. changed: another sidecar had pinned "
+            "the session to another model meanwhile, and that one won. Many of those: sessions move between sidecars "
+            "during outages; route a session to one sidecar where you can.",
+            Query(total(increase("sidecar_store_settled_total"), "outcome"), "{{outcome}}"),
+            unit="short",
+            width=12,
+            stacked=True,
+            colours={"kept": GOOD, "changed": BAD},
         ),
     ),
 )

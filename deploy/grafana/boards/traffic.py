@@ -194,6 +194,7 @@ _MODELS = Row(
                 "routed": BUSY,
                 "no_match": QUIET,
                 "model_gone": WATCH,
+                "prefix_changed": "dark-orange",
                 "failover": "orange",
                 "classifier_error": BAD,
                 "classifier_timeout": "dark-red",

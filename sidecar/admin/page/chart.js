@@ -11,7 +11,7 @@ const RIGHT = 10;
 const RATE = { top: 22, height: 92 };
 const LOOKUPS = { top: 146, height: 84 };
 const HEIGHT = 256;
-export const STACKED = ["hit", "miss", "expired", "model_gone", "none"];
+export const STACKED = ["hit", "miss", "expired", "model_gone", "prefix_changed", "none"];
 
 export class Chart {
   /** `element` becomes the slider; `readout` says in a line what is under the cursor. */

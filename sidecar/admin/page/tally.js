@@ -43,7 +43,7 @@ export function answer(sums, minutes) {
   const window = `the last ${minutes} minutes`;
   if (requests === 0) return { tone: "quiet", rate: "", said: `No requests in ${window}.`, why: "" };
   if (looked === 0) return { tone: "warn", rate: "", said: `No request in ${window} asked for a pin.`, why: withoutSession(sums) };
-  const lost = lookups.expired + lookups.model_gone + sums.moved;
+  const lost = lookups.expired + lookups.model_gone + lookups.prefix_changed + sums.moved;
   return {
     tone: lost === 0 ? "good" : lost <= 0.02 * looked ? "fair" : "warn",
     rate: percent(hits, looked),
@@ -64,6 +64,7 @@ function others({ lookups, looked, hits }) {
     lookups.miss && plural(lookups.miss, "first request of a session", "first requests of sessions"),
     lookups.expired && `${count(lookups.expired)} expired`,
     lookups.model_gone && `${count(lookups.model_gone)} pinned to a model that is gone`,
+    lookups.prefix_changed && `${count(lookups.prefix_changed)} under another system prompt or other tools`,
   ].filter(Boolean);
   return `The ${looked - hits === 1 ? "other" : "others"}: ${said.join(", ")}.`;
 }
@@ -71,11 +72,12 @@ function others({ lookups, looked, hits }) {
 /** What a low rate most often means, when there is enough to tell. */
 function doubt({ lookups, looked, hits }) {
   if (looked < 10 || hits >= 0.5 * looked) return "";
-  const [commonest] = ["miss", "expired", "model_gone"].sort((a, b) => lookups[b] - lookups[a]);
+  const [commonest] = ["miss", "expired", "model_gone", "prefix_changed"].sort((a, b) => lookups[b] - lookups[a]);
   return {
     miss: "So many first requests mean short sessions, clients that send a new id each time, or a restart.",
     expired: "Sessions are silent for longer than routing.session_ttl_seconds.",
     model_gone: "A change of the configuration took models away.",
+    prefix_changed: "Agents change their system prompt or tools in mid-work; a session that is named keeps its model then.",
   }[commonest];
 }
 

@@ -5,7 +5,7 @@ import { Chart, STACKED } from "./chart.js";
 import { answer, tally } from "./tally.js";
 import { OUTCOMES, count, hour, percent, perSecond, plural, share } from "./words.js";
 
-const LEGEND = ["hit", "miss", "expired", "model_gone", "none", "refresh", "bypass", "invalid"];
+const LEGEND = ["hit", "miss", "expired", "model_gone", "prefix_changed", "none", "turn", "side_call", "refresh", "bypass", "released", "invalid"];
 const ALWAYS = new Set(["hit", "miss", "expired", "none"]);
 
 export class Top {

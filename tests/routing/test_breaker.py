@@ -1,7 +1,7 @@
 """Times are arguments: an hour passes in a microsecond."""
 
-from sidecar.classifiers.breaker import Circuit, State
 from sidecar.config.models import Breaker
+from sidecar.routing.breaker import Circuit, State
 
 SETTINGS = Breaker(failures=3, cooldown_s=30)
 

@@ -1,0 +1,269 @@
+"""
+The shared store: pins in a Redis or Valkey, so that several sidecars are one.
+
+All that is known of a session stands under one key, `key_prefix` + `SessionKey.encoded`: whatever a session is called,
+in a Cluster it is in one slot. Each operation is one script, thus one round trip and one atomic step; the scripts are
+in `pins.lua`, the layout of what they keep in `values`.
+
+Time is the Redis server's own, read by the script: sidecars whose clocks differ agree on what has expired, and only a
+failover to a server with another clock can shift the end of a pin, by the difference. Redis's own expiry only tidies
+up, one time to live after the pin is over: so long an expired session can be told from a new one.
+
+What this does not do: keep within a number of pins (Redis's `maxmemory` is for that), tell a `removed` of pins that
+expire (nobody is there to see it), fall back on anything when Redis is down (`shared` does).
+"""
+
+import asyncio
+import hashlib
+import secrets
+import struct
+from collections.abc import AsyncIterator, Callable
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+from redis.exceptions import NoScriptError
+
+from sidecar.config.models import TtlPolicy
+from sidecar.routing.decision import Failover, Held, Moved, Pin
+from sidecar.routing.session import SessionKey
+from sidecar.stores import StoreDown, uncounted
+from sidecar.stores.pipelined import Pipelined
+from sidecar.stores.values import Unreadable, failover_bytes, held_of, is_live, pin_bytes, pin_part
+
+SCANNED_AT_ONCE = 200
+"""Keys asked for at a time: some milliseconds of this process and one of Redis's."""
+SCAN_TIMEOUT_S = 2.0
+"""The longest that one batch of a scan may take; no request waits for it."""
+
+FIRST_POLL_S, LONGEST_POLL_S, POLL_GROWTH = 0.005, 0.05, 1.5
+"""How often one that waits for another sidecar's claim asks for it."""
+
+MOST_TRIES = 3
+"""A pin that is written otherwise than we write it is compared once more, by its own bytes."""
+
+
+class _Reply(NamedTuple):
+    """What `pins.lua` answers."""
+
+    now: float
+    record: bytes | None
+    was: bytes | None
+    word: str
+
+
+class RedisStore:
+    """
+    `ttl_s`, `policy`: as of `PinTable`. `flight_wait_s`: the longest that `lead` waits, and that a lead lasts.
+    `clock`: Unix time in place of the server's own; for tests. `counter`: as of `MemoryStore`; `unreadable` is called
+    for each record that was none of ours, or of another version.
+
+    Every method raises StoreDown, after `command_timeout_s` of `redis` at the latest for each round trip.
+    """
+
+    def __init__(
+        self,
+        redis: Pipelined,
+        *,
+        ttl_s: float,
+        policy: TtlPolicy = TtlPolicy.SLIDING,
+        key_prefix: str = "sidecar:",
+        flight_wait_s: float = 1.0,
+        counter: Callable[[str], Callable[[], None]] = uncounted,
+        unreadable: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self._redis = redis
+        self._ttl_s = ttl_s
+        self._prefix = key_prefix.encode()
+        self._flight_wait_s = flight_wait_s
+        self._unreadable = unreadable
+        self._clock = clock
+        self._settings = (_double(ttl_s), b"1" if policy is TtlPolicy.SLIDING else b"0")
+        self._script = files("sidecar.stores").joinpath("pins.lua").read_bytes()
+        self._sha = hashlib.sha1(self._script, usedforsecurity=False).hexdigest()
+        self._me = secrets.token_bytes(8)
+        self._count_get = counter("get")
+        self._count_claim = counter("claim")
+        self._count_move = counter("move")
+        self._count_delete = counter("delete")
+        self._count_scan = counter("scan")
+
+    async def get(self, key: SessionKey) -> Held | None:
+        self._count_get()
+        return self._held(await self._run(key, b"get"))
+
+    async def peek(self, key: SessionKey) -> Held | None:
+        return self._held(await self._run(key, b"peek"))
+
+    async def expired(self, key: SessionKey) -> bool:
+        return (await self._run(key, b"expired")).word == "expired"
+
+    async def lead(self, key: SessionKey) -> Held | None:
+        """
+        Of all sidecars that ask at once, one is told to decide and holds the lead until its claim, its `resign`, or
+        `flight_wait_s` from now. The others ask again after 5 ms, then ever less often up to every 50 ms; when they
+        have waited `flight_wait_s` they are told to decide themselves.
+
+        So, while Redis answers, at most one classification of a session is under way for as long as it takes no longer
+        than `flight_wait_s`; beyond that several may be, and the first claim wins. Nobody waits longer than
+        `flight_wait_s` and one round trip. One round trip for the one that leads.
+        """
+        started = asyncio.get_running_loop().time()
+        pause_s = FIRST_POLL_S
+        while True:
+            reply = await self._run(key, b"lead", self._me, _double(self._flight_wait_s))
+            left_s = started + self._flight_wait_s - asyncio.get_running_loop().time()
+            if reply.word != "leased" or left_s <= 0:
+                return self._held(reply)
+            await asyncio.sleep(min(pause_s, left_s))
+            pause_s = min(pause_s * POLL_GROWTH, LONGEST_POLL_S)
+
+    async def resign(self, key: SessionKey) -> None:
+        await self._run(key, b"resign", self._me)
+
+    async def claim(self, key: SessionKey, pin: Pin) -> Held:
+        self._count_claim()
+        return self._surely_held(await self._write(key, b"claim", pin_bytes(pin)))
+
+    async def move(self, key: SessionKey, pin: Pin, instead_of: Pin | None = None, *, used: bool = True) -> Moved:
+        self._count_move()
+        expected = b"" if instead_of is None else pin_bytes(instead_of)
+        for _ in range(MOST_TRIES):
+            reply = await self._write(key, b"move", pin_bytes(pin), expected, b"1" if used else b"0")
+            moved = Moved(self._surely_held(reply), self._held_then(reply))
+            if reply.word != "kept" or moved.held.pin != instead_of or reply.record is None:
+                break
+            expected = pin_part(reply.record)  # equal, but another release wrote it
+        return moved
+
+    async def restore(self, key: SessionKey, held: Held, *, overwrite: bool = False) -> Moved | None:
+        self._count_claim()
+        numbers = (_double(held.expires_in_s), _double(held.turns), _double(held.age_s))
+        rest = (failover_bytes(held.last_failover), b"1" if overwrite else b"0")
+        reply = await self._write(key, b"restore", pin_bytes(held.pin), *numbers, *rest)
+        if reply.word == "kept" or reply.record is None:
+            return None
+        life_s = min(held.expires_in_s, self._ttl_s)
+        return Moved(Held(held.pin, life_s, held.turns, held.age_s, held.last_failover), self._held_then(reply))
+
+    async def note(self, key: SessionKey, failover: Failover) -> None:
+        await self._run(key, b"note", failover_bytes(failover))
+
+    async def delete(self, key: SessionKey) -> bool:
+        self._count_delete()
+        return (await self._run(key, b"delete")).record is not None
+
+    async def scan(self) -> AsyncIterator[tuple[SessionKey, Held]]:
+        """Asks for every key of the database, some hundred at a time. Remembers the keys it gave: none comes twice."""
+        self._count_scan()
+        async for name, record, now in self._records():
+            held = self._held(_Reply(now, record, None, ""))
+            if held is not None and (key := self._key_of(name, held.pin.source)) is not None:
+                yield key, held
+
+    async def count(self) -> int:
+        """Exact for pins that neither come nor go meanwhile. Costs a walk over all keys, 10,000 in 0.2 s."""
+        live = 0
+        async for _, record, now in self._records():
+            live += is_live(record, now)
+        return live
+
+    async def describe(self) -> tuple[bool, str]:
+        try:
+            await self._redis.ask("PING")
+        except StoreDown as exc:
+            return False, exc.message
+        return True, f"{self._redis.where} answers"
+
+    async def epoch(self) -> str:
+        """What changes when the store has lost everything, and only then: a word it is given once."""
+        names = self._redis.spread(self._prefix + b"epoch")
+        mine = secrets.token_hex(8).encode()
+        answers = await asyncio.gather(*(self._call(name, b"epoch", mine) for name in names))
+        return b" ".join(answers).decode("ascii", "replace")
+
+    async def _run(self, key: SessionKey, operation: bytes, *more: bytes, unread: bytes = b"") -> _Reply:
+        now = b"" if self._clock is None else _double(self._clock())
+        reply = _reply(await self._call(self._name_of(key), operation, now, *self._settings, unread, *more))
+        if reply.word == "unreadable":
+            self._unreadable()
+        return reply
+
+    async def _call(self, name: bytes, *words: bytes) -> Any:
+        try:
+            return await self._redis.ask("EVALSHA", self._sha, 1, name, *words)
+        except StoreDown as exc:
+            if not isinstance(exc.__cause__, NoScriptError):
+                raise
+        return await self._redis.ask("EVAL", self._script, 1, name, *words)  # which makes it known for the next time
+
+    async def _write(self, key: SessionKey, operation: bytes, *more: bytes) -> _Reply:
+        """Once more over a pin that takes its place under a head that is well, and cannot be read."""
+        reply = await self._run(key, operation, *more)
+        for record in (reply.was, reply.record):
+            if record is not None and not _is_readable(record, reply.now):
+                return await self._run(key, operation, *more, unread=pin_part(record))
+        return reply
+
+    def _held(self, reply: _Reply) -> Held | None:
+        return None if reply.record is None else self._read(reply.record, reply.now)
+
+    def _held_then(self, reply: _Reply) -> Held | None:
+        return None if reply.was is None or reply.word == "kept" else self._read(reply.was, reply.now)
+
+    def _surely_held(self, reply: _Reply) -> Held:
+        held = self._held(reply)
+        if held is None:
+            raise StoreDown(f"{self._redis.where} does not keep what it is given")
+        return held
+
+    def _read(self, record: bytes, now: float) -> Held | None:
+        try:
+            return held_of(record, now)
+        except Unreadable:
+            self._unreadable()
+            return None
+
+    def _name_of(self, key: SessionKey) -> bytes:
+        return self._prefix + key.encoded.encode("utf-8", "surrogatepass")
+
+    def _key_of(self, name: bytes, source: str) -> SessionKey | None:
+        try:
+            return SessionKey.decoded(name[len(self._prefix) :].decode("utf-8", "surrogatepass"), source)
+        except ValueError:  # somebody else's key under our prefix
+            return None
+
+    async def _records(self) -> AsyncIterator[tuple[bytes, bytes, float]]:
+        """(key, what stands there, the time) of every session's key with our prefix, each once."""
+        seen: set[bytes] = set()
+        async for names in self._redis.names(self._prefix, SCANNED_AT_ONCE, SCAN_TIMEOUT_S):
+            new = [name for name in dict.fromkeys(names) if name not in seen and self._key_of(name, "") is not None]
+            seen.update(new)
+            records = await self._redis.values(new, SCAN_TIMEOUT_S)
+            now = await self._now()
+            for name, record in zip(new, records, strict=True):
+                if record is not None:
+                    yield name, record, now
+
+    async def _now(self) -> float:
+        if self._clock is not None:
+            return self._clock()
+        seconds, microseconds = await self._redis.ask("TIME", within_s=SCAN_TIMEOUT_S)
+        return int(seconds) + int(microseconds) / 1e6
+
+
+def _is_readable(record: bytes, now: float) -> bool:
+    try:
+        held_of(record, now)
+    except Unreadable:
+        return False
+    return True
+
+
+def _double(number: float) -> bytes:
+    return struct.pack(">d", number)
+
+
+def _reply(answer: list[Any]) -> _Reply:
+    now, record, was, word = answer
+    return _Reply(struct.unpack(">d", now)[0], record, was, word.decode())
