@@ -4,8 +4,10 @@ can fail is a sentence.
 """
 
 import json
+import os
+import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any, BinaryIO
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
@@ -146,9 +148,10 @@ class AdminPort:
     def _asked(self, method: str, target: str, body: bytes | BinaryIO | None = None) -> Iterator[HTTPResponse]:
         parts = urlsplit(self.url)
         connection = HTTPConnection(parts.hostname or "", parts.port, timeout=self.timeout_s)
-        headers = {} if body is None else {"content-type": "application/json"}
+        headers = {} if body is None else {"content-type": "application/json", **_length(body)}
         try:
-            connection.request(method, target, body, headers)
+            with suppress(BrokenPipeError):  # who refuses a body need not read all of it: the answer says why
+                connection.request(method, target, body, headers)
             with connection.getresponse() as answer:
                 yield answer
         except TimeoutError as exc:
@@ -194,6 +197,15 @@ def understood(port: AdminPort) -> Iterator[None]:
 def in_path(text: str) -> str:
     """A session id as a piece of a path."""
     return quote(text, safe="")
+
+
+def _length(body: bytes | BinaryIO) -> dict[str, str]:
+    """Of a file, so that one that is too large is refused before it is sent; a pipe has none."""
+    try:
+        status = None if isinstance(body, bytes) else os.fstat(body.fileno())
+    except OSError:
+        return {}
+    return {"content-length": str(status.st_size)} if status is not None and stat.S_ISREG(status.st_mode) else {}
 
 
 def _target(path: str, query: Mapping[str, object] | None) -> str:

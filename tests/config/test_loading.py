@@ -129,7 +129,7 @@ def files(draw):
     return yaml.safe_dump(tree, allow_unicode=draw(st.booleans()))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.text())
 def test_any_text_loads_or_is_a_config_error(text):
     loads_or_says_why(text)
@@ -141,7 +141,7 @@ def test_any_yaml_loads_or_is_a_config_error_and_no_secret_is_told(text):
     loads_or_says_why(text)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.text(alphabet="ab:-[]{}&*!|>'\"%@`#,? \n\t$<0x1.", max_size=60))
 def test_any_scribble_in_yamls_own_letters_loads_or_is_a_config_error(text):
     loads_or_says_why(text)

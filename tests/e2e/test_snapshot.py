@@ -16,7 +16,7 @@ from sidecar.stores import snapfile
 INTERVAL_S = 0.2
 LATE_S = 0.8
 """How late a machine that runs other tests besides may be."""
-KILLS = 5
+KILLS = 4
 MODELS = ("openai/gpt-4o", "openai/gpt-4o-mini")
 CONFIG = f"""
 model_providers: [{{model: {MODELS[0]}, default: true}}, {{model: {MODELS[1]}}}]

@@ -360,7 +360,7 @@ def cut(stream, data):
     return [stream[start:stop] for start, stop in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.sampled_from([b"\n", b"\r\n", b"\r"]), st.sampled_from([CHAT_EVENTS, NULLS]), st.data())
 def test_whatever_the_cut_only_the_extra_event_goes(end, events, data):
     with_usage = b"".join((*events[:-1], EXTRA, DONE)).replace(b"\n", end)
@@ -369,7 +369,7 @@ def test_whatever_the_cut_only_the_extra_event_goes(end, events, data):
     assert (account.usage.input, account.finish, account.response_model, account.complete) == (70, "stop", "m", True)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.data())
 def test_wherever_it_breaks_off_the_client_sees_no_more_than_without_us(data):
     stream = b"".join(CHAT_WITH_USAGE)

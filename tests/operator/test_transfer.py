@@ -78,7 +78,7 @@ def test_lines_that_an_import_refuses_are_told_and_end_it_with_1(admin, tmp_path
     refused = [{"line": n, "why": "no such model\x1b[2J"} for n in range(30)]
     admin.answers["POST", "/pins/import"] = (200, {"imported": 1, "kept": 2, "refused": refused})
     answer = imported(admin.port, path, overwrite=True)
-    assert admin.asked[0][1] == "/pins/import?overwrite=true"
+    assert admin.asked[0][1:] == ("/pins/import?overwrite=true", EXPORT), "with its length, which the double goes by"
     assert (answer.code, json.loads(answer.shown(as_json=True))["refused"]) == (1, refused)
     assert answer.lines[:2] == ["1 imported, 2 kept as they were, 30 refused", "  line 0: no such model?[2J"]
     assert answer.lines[-1] == "  and 10 more: --json names them"

@@ -130,7 +130,7 @@ def test_memory_and_redis_do_what_the_reference_says(server, prefix):
 
         redis = runner.run(begin())
 
-        @settings(max_examples=300)
+        @settings(max_examples=120)
         @given(stories, st.sampled_from(TtlPolicy))
         def live(story, policy):
             runner.run(live_through(redis, story, policy))

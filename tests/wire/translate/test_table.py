@@ -448,7 +448,7 @@ def damaged(draw, body):
         inner = inner[key]
 
 
-@settings(max_examples=1000)
+@settings(max_examples=400)
 @given(data=st.data(), row=st.sampled_from(ROWS))
 def test_damage_to_any_field_is_no_more_than_the_clients_error(data, row):
     source, field, target, _ = row
@@ -457,7 +457,7 @@ def test_damage_to_any_field_is_no_more_than_the_clients_error(data, row):
         translate.request(source, target, body, model=MODELS[target])
 
 
-@settings(max_examples=500)
+@settings(max_examples=250)
 @given(data=st.data(), source=st.sampled_from(list(Format)), target=st.sampled_from(list(Format)))
 def test_damage_to_any_answer_is_no_more_than_the_providers_error(data, source, target):
     body = data.draw(damaged(ANSWERS[source]))

@@ -43,7 +43,7 @@ SPARKS = st.sampled_from(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.sampled_from(PAIRS), st.data())
 def test_any_split_gives_the_same_bytes(pair, data):
     path, target = pair
@@ -64,7 +64,7 @@ def test_byte_by_byte_and_with_other_line_ends_gives_the_same_bytes(path, target
         assert translate(recorded.replace(b"\n", ends), source, target, size=1) == whole
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(FORMATS, FORMATS, st.lists(st.binary() | SPARKS))
 def test_arbitrary_bytes_never_raise(source, target, chunks):
     through = translator(source, target)
@@ -72,7 +72,7 @@ def test_arbitrary_bytes_never_raise(source, target, chunks):
     assert through.complete or events(out)[-1][0] in ("error", "response.failed") or b'"error"' in out
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(st.sampled_from(PAIRS), st.data())
 def test_a_damaged_recording_never_raises(pair, data):
     path, target = pair
