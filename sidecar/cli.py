@@ -40,11 +40,11 @@ from sidecar.operator.tables import Look
 from sidecar.routing.ask import Ask
 from sidecar.routing.decision import Decision
 from sidecar.routing.session import SessionKey, checked
-from sidecar.server import metrics_of, routing, serve, serve_workers
-from sidecar.server.worker import assigned, channel_of, work
 from sidecar.telemetry import log as logs
 from sidecar.upstream.providers import flaw, row_of
 from sidecar.wire.conversation import Role, Turn
+
+# `sidecar.server` is imported by the commands that need one: it is two thirds of the time that the others would take.
 
 EX_CONFIG = 78
 INTERRUPTED = 130
@@ -144,6 +144,8 @@ def _port(text: str) -> int:
 
 
 async def _serve(settings: Config) -> None:
+    from sidecar.server import serve  # noqa: PLC0415 - see above
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for sign in (signal.SIGTERM, signal.SIGINT):
@@ -157,6 +159,8 @@ async def _serve(settings: Config) -> None:
 
 async def _supervise(settings: Config, log_level: str) -> int:
     """As `_serve`, with several processes; a second signal ends them where they are. 0 when all finished their work."""
+    from sidecar.server import serve_workers  # noqa: PLC0415 - see above
+
     stop = asyncio.Event()
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
@@ -183,6 +187,8 @@ async def _supervise(settings: Config, log_level: str) -> int:
 
 def _work(_asked: argparse.Namespace) -> int:
     """One of several processes; the one that started it says on standard input what it is to do."""
+    from sidecar.server.worker import assigned, channel_of, work  # noqa: PLC0415 - see above
+
     channel = channel_of(sys.stdin.fileno())
     assignment = assigned(channel)
     logs.set_up(assignment.log_level, assignment.config.telemetry.log_format)
@@ -218,6 +224,8 @@ def _route(asked: argparse.Namespace) -> int:
 
 
 async def _decide(settings: Config, text: str, session: SessionKey | None) -> Decision:
+    from sidecar.server import metrics_of, routing  # noqa: PLC0415 - see above
+
     catalog = Catalog.of(settings)
     async with routing(settings, catalog, metrics_of(settings, catalog)) as brain:
         return await brain.router.route(Ask(None, lambda: (Turn(Role.USER, text),), session), time.time())
