@@ -16,6 +16,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from sidecar.admin.answers import json_answer
 from sidecar.admin.body import body_of, decoded
+from sidecar.admin.pin_json import check_parts
 from sidecar.config.catalog import Catalog
 from sidecar.config.models import Route
 from sidecar.config.routes import read_preferences
@@ -23,7 +24,7 @@ from sidecar.errors import RequestError
 from sidecar.routing.ask import Ask
 from sidecar.routing.decision import Decision
 from sidecar.routing.router import Judge, Router
-from sidecar.routing.session import SessionKey, checked, is_session_id
+from sidecar.routing.session import SessionKey, checked
 from sidecar.wire.conversation import Role, Turn
 from sidecar.wire.formats import Format
 from sidecar.wire.request import ModelName, Request, parse
@@ -92,9 +93,7 @@ class DryRun:
 def _session(asked: _Asked) -> SessionKey | None:
     if asked.session_id is None:
         return None
-    for name, value in (("tenant", asked.tenant), ("lane", asked.lane)):
-        if value and not is_session_id(value):
-            raise RequestError(f"{name} must be at most 256 visible ASCII characters", param=name)
+    check_parts({"tenant": asked.tenant, "lane": asked.lane})
     return SessionKey(checked(asked.session_id, "session_id"), asked.tenant, asked.lane)
 
 

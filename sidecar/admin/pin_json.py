@@ -5,13 +5,15 @@ Times are RFC 3339. Ages and lives are relative, in seconds, since the clocks of
 the calendar.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from sidecar.errors import RequestError
 from sidecar.routing.decision import MOST_SCORES, Failover, Held, Pin, Reason
-from sidecar.routing.session import LONGEST_ID, SessionKey
+from sidecar.routing.session import LONGEST_ID, SessionKey, is_session_id
 
 Time = Annotated[datetime, Meta(tz=True)]
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
@@ -48,6 +50,13 @@ class PinJson(Struct, kw_only=True):
     turns: Annotated[int, Meta(ge=0)] = 0
     mixed: bool = False
     last_failover: FailoverJson | None = None
+
+
+def check_parts(parts: Mapping[str, str]) -> None:
+    """Raises RequestError for a tenant or a lane, by its name, that no session has; an empty one is none."""
+    for name, value in parts.items():
+        if value and not is_session_id(value):
+            raise RequestError(f"{name} must be at most {LONGEST_ID} visible ASCII characters", param=name)
 
 
 def pin_json(key: SessionKey, held: Held) -> PinJson:

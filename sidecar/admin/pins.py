@@ -24,12 +24,12 @@ from msgspec import Meta, Struct
 
 from sidecar.admin.answers import json_answer
 from sidecar.admin.body import body_of, decoded, lines_of
-from sidecar.admin.pin_json import Name, pin_json
+from sidecar.admin.pin_json import Name, check_parts, pin_json
 from sidecar.admin.transfer import MAX_LINE_BYTES, Import, exported
 from sidecar.config.catalog import Catalog
 from sidecar.errors import MethodNotAllowed, RequestError
 from sidecar.routing.decision import Held, Pin, Reason
-from sidecar.routing.session import SessionKey, checked, is_session_id
+from sidecar.routing.session import SessionKey, checked
 from sidecar.routing.watch import MoveReason, PinWatch, tell
 from sidecar.stores import PinStore
 
@@ -250,9 +250,7 @@ def _key(request: web.Request) -> SessionKey:
     """Raises InvalidSessionId, and RequestError for a tenant or a lane that is none."""
     query = _query(request, "tenant", "lane")
     session_id = checked(request.match_info["session"], "the session id")
-    for name, value in query.items():
-        if value and not is_session_id(value):
-            raise RequestError(f"{name} must be at most 256 visible ASCII characters", param=name)
+    check_parts(query)
     return SessionKey(session_id, query.get("tenant", ""), query.get("lane", ""))
 
 

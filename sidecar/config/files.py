@@ -40,17 +40,14 @@ def template(node: Node, reading: Reading) -> str:
     return text
 
 
-def log_path(node: Node, _reading: Reading) -> str:
-    """`stdout`, or the path of a file to write to, seen from where the program runs. Nothing is opened here."""
-    path = typed_text(node)
-    if not path.strip() or not path.isprintable() or len(path) > MAX_PROSE_CHARS or path.endswith("/"):
-        raise Wrong(f"must be off, stdout or a file's path, got {node.shown}")
-    return path
+def log_path(node: Node, reading: Reading) -> str:
+    """`stdout`, or the path of a file to write to."""
+    return typed_path(node, reading, "off, stdout or a file's path")
 
 
-def typed_path(node: Node, _reading: Reading) -> str:
-    """A file's path, seen from where the program runs. Nothing is opened here."""
+def typed_path(node: Node, _reading: Reading, wanted: str = "a file's path") -> str:
+    """A file's path, seen from where the program runs. Nothing is opened here. `wanted`: the words for a message."""
     path = typed_text(node)
     if not path.strip() or not path.isprintable() or len(path) > MAX_PROSE_CHARS or path.endswith("/"):
-        raise Wrong(f"must be a file's path, got {node.shown}")
+        raise Wrong(f"must be {wanted}, got {node.shown}")
     return path

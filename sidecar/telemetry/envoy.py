@@ -6,7 +6,7 @@ https://www.envoyproxy.io/docs/envoy/latest/configuration/advanced/substitution_
 """
 
 from sidecar.telemetry.quoting import quoted
-from sidecar.telemetry.record import Attempt, Record
+from sidecar.telemetry.record import ABANDONED, ANSWERED, Attempt, Record
 from sidecar.telemetry.rfc3339 import rfc3339
 
 NOTHING = "-"
@@ -41,7 +41,7 @@ BY_OUTCOME = {
 }
 """By the outcome of the last attempt, where the code says no more than `upstream_unreachable`."""
 
-_GOOD_OR_FINAL = frozenset({"answered", "abandoned", "refused"})
+_GOOD_OR_FINAL = frozenset({ANSWERED, ABANDONED, "refused"})
 """What ends a request whatever attempts are left."""
 
 

@@ -21,10 +21,9 @@ from sidecar.routing.session import OWN_SOURCES
 from sidecar.routing.verdict import Failure, Verdict
 from sidecar.telemetry.calls import Calls
 from sidecar.telemetry.metrics import METRICS, NONE, OTHER, Kind
-from sidecar.telemetry.record import Record
+from sidecar.telemetry.record import ANSWERED, Record
 from sidecar.telemetry.tally import Asked, Bins, Cell, Spread, Tally, Values
 
-ANSWERED = "answered"
 _FROM_OUTSIDE = frozenset({"sidecar_telemetry_dropped", "sidecar_worker_restarts"})
 """Counters that others keep: threads of their own, or the parent of several workers."""
 _BROKEN_OFF = frozenset({"upstream_reset", "upstream_timeout"})

@@ -18,6 +18,10 @@ from sidecar.routing.session import SessionKey
 from sidecar.telemetry.trace import Trace
 from sidecar.wire.translate.neutral import Usage
 
+ANSWERED = "answered"
+ABANDONED = "abandoned"
+"""What an attempt comes to, where it is not the cause of a failure."""
+
 
 class Attempt(Struct, frozen=True, gc=False):
     """One attempt at one provider."""

@@ -19,13 +19,10 @@ from types import MappingProxyType
 from attrs import frozen
 
 from sidecar.routing.verdict import Verdict
-from sidecar.telemetry.record import Attempt, Record
+from sidecar.telemetry.record import ABANDONED, ANSWERED, Attempt, Record
 from sidecar.wire.translate.neutral import Usage
 
 Attribute = str | bool | int | float | tuple[str, ...]
-
-ANSWERED = "answered"
-ABANDONED = "abandoned"
 
 MAX_TEXT_CHARS = 256
 """So much of what a client or a provider wrote goes into an attribute."""
