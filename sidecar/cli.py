@@ -25,7 +25,7 @@ from collections.abc import Sequence
 
 from attrs import evolve
 
-from sidecar import __version__, config
+from sidecar import __version__, config, loop
 from sidecar.config.catalog import Catalog
 from sidecar.config.models import Config, LogLevel, Provider
 from sidecar.errors import ConfigError, SidecarError
@@ -131,8 +131,8 @@ def _up(asked: argparse.Namespace) -> int:
     if asked.admin_port is not None:
         settings = evolve(settings, admin=evolve(settings.admin, port=asked.admin_port))
     if settings.workers > 1:
-        return asyncio.run(_supervise(settings, asked.log_level or settings.telemetry.log_level))
-    asyncio.run(_serve(settings))
+        return loop.run(_supervise(settings, asked.log_level or settings.telemetry.log_level))
+    loop.run(_serve(settings))
     return 0
 
 
@@ -147,10 +147,10 @@ async def _serve(settings: Config) -> None:
     from sidecar.server import serve  # noqa: PLC0415 - see above
 
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
     for sign in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(sign, stop.set)
+        asyncio.get_running_loop().add_signal_handler(sign, stop.set)
     async with serve(settings, stop) as serving:
+        loop.settle()
         print("\n".join(announced(settings, serving.listener, serving.admin)), flush=True)
         await stop.wait()
         log.info("stopping: no new requests, those under way may finish")
@@ -162,7 +162,7 @@ async def _supervise(settings: Config, log_level: str) -> int:
     from sidecar.server import serve_workers  # noqa: PLC0415 - see above
 
     stop = asyncio.Event()
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    task = asyncio.current_task()
 
     def signalled() -> None:
         if stop.is_set() and task is not None:
@@ -170,9 +170,10 @@ async def _supervise(settings: Config, log_level: str) -> int:
         stop.set()
 
     for sign in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(sign, signalled)
+        asyncio.get_running_loop().add_signal_handler(sign, signalled)
     try:
         async with serve_workers(settings, log_level, stop) as serving:
+            loop.settle()
             lines = announced(settings, serving.listener, serving.admin)
             print("\n".join([*lines[:-1], f"workers    {settings.workers}", lines[-1]]), flush=True)
             await stop.wait()
@@ -192,14 +193,15 @@ def _work(_asked: argparse.Namespace) -> int:
     channel = channel_of(sys.stdin.fileno())
     assignment = assigned(channel)
     logs.set_up(assignment.log_level, assignment.config.telemetry.log_format)
-    return asyncio.run(work(assignment, channel))
+    return loop.run(work(assignment, channel))
 
 
 # sidecar check
 
 
 def _check(asked: argparse.Namespace) -> int:
-    print("\n".join(summed_up(_read(asked.config))))
+    lines = summed_up(_read(asked.config))
+    print("\n".join([*lines, "event loop", "  uvloop" if loop.factory() else "  asyncio"]))
     return 0
 
 

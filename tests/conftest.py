@@ -18,13 +18,20 @@ settings.load_profile("shared-machine")
 
 
 @pytest.fixture
-async def start():
+def fast_path(request):
+    """Whether a sidecar's listener takes the fast path: a test's parameter where both are tried."""
+    return getattr(request, "param", True)
+
+
+@pytest.fixture
+async def start(fast_path):
     """`await start(yaml)`: a whole sidecar on free ports, stopped when the test is over."""
     async with AsyncExitStack() as stack:
 
         async def begin(text=CONFIG, environ=None):
             config = read_text(text, "test.yaml", environ or {}).config
-            config = evolve(config, listener=evolve(config.listener, port=0), admin=evolve(config.admin, port=0))
+            listener = evolve(config.listener, port=0, fast_path=fast_path and config.listener.fast_path)
+            config = evolve(config, listener=listener, admin=evolve(config.admin, port=0))
             serving = await stack.enter_async_context(serve(config))
             base = f"http://127.0.0.1:{serving.listener[1]}"
             client = await stack.enter_async_context(aiohttp.ClientSession(base))

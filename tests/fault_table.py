@@ -150,7 +150,7 @@ class Seen:
     metrics: tuple[str, ...]
 
 
-async def meet(fault, *, alone):
+async def meet(fault, *, alone, fast_path=True):
     """Makes a fault for a session, with or without another model that could answer."""
     heard = asyncio.Event()
     async with AsyncExitStack() as stack:
@@ -162,7 +162,7 @@ async def meet(fault, *, alone):
         healthy = in_turn_stream if fault.stream else answers(COMPLETION)
         second = await enter(serving(healthy))
         place = fault.place() if first is None else first.url.replace("http:", "https:" if fault.silent else "http:")
-        text = _config(entry(place, **fault.entry), entry(second, "openai/second"), alone=alone)
+        text = _config(entry(place, **fault.entry), entry(second, "openai/second"), alone=alone, fast_path=fast_path)
         sidecar = await enter(_started(text))
         body = json.dumps(chat(CODE, model="first", stream=fault.stream)).encode()
         asked = request(
@@ -194,11 +194,12 @@ async def in_turn_stream(call):
     await call.send(EVENTS_HEAD, *map(chunk, CHAT_EVENTS), END)
 
 
-def _config(first, second, *, alone):
+def _config(first, second, *, alone, fast_path):
+    listener = {"fast_path": fast_path}
     if alone:
-        return before(first)
+        return before(first, listener=listener)
     route = {"name": "code", "description": "writing functions and code", "models": ["openai/first", "openai/second"]}
-    return before(first, second, routing_preferences=[route])
+    return before(first, second, routing_preferences=[route], listener=listener)
 
 
 def _started(text):
@@ -292,8 +293,8 @@ def markdown(seen):
     return "\n".join(lines) + "\n"
 
 
-async def met(fault):
-    return await meet(fault, alone=False), await meet(fault, alone=True)
+async def met(fault, *, fast_path=True):
+    return tuple([await meet(fault, alone=alone, fast_path=fast_path) for alone in (False, True)])
 
 
 async def main(write):

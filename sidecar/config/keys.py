@@ -119,6 +119,7 @@ LISTENER = Table(
         "max_body_bytes": whole(BODY_BYTES),
         "cors_origins": ListOf(origin),
         "sse_keepalive_seconds": Key(number(TIMEOUT_S), into="sse_keepalive_s"),
+        "fast_path": yes_no,
         "message_format": Key(word_of("openai"), other_way=True),
     },
     refused=refused.LISTENER,

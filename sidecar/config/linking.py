@@ -20,7 +20,7 @@ from sidecar.config.routes import Names, build, lift
 AUTO = "auto"
 """The name clients send to say: choose for me. It is no model, and need not be one."""
 
-_LISTENER_FIELDS = ("address", "port", "timeout_s", "max_body_bytes", "cors_origins", "sse_keepalive_s")
+_LISTENER_FIELDS = ("address", "port", "timeout_s", "max_body_bytes", "cors_origins", "sse_keepalive_s", "fast_path")
 
 
 def link(draft: Draft, reading: Reading) -> Config:

@@ -82,6 +82,8 @@ class Listener:
     """Web pages that may call us from a browser, such as `https://app.example.com`; `*` is all. None: no CORS."""
     sse_keepalive_s: float = field(default=15.0, validator=TIMEOUT_S)
     """After so long a silence of the provider in the middle of a stream, the client gets a comment to hold on to."""
+    fast_path: bool = True
+    """Whether answers are written straight to the connection, past what aiohttp offers in public."""
 
 
 @frozen

@@ -6,7 +6,8 @@ The data plane: the only place that answers clients.
                   ├─▶ forward ─▶ relay   any other /v1/*: as it is, to a provider
                   └─▶ models             /v1/models: our own list
 
-`body` reads what came, `cors` says which web page may ask; `passage` is what happens to an answer's bytes on the way,
-`exhausted` what is said when nobody answers, `answers` what every answer says of its way, and `journal` where a
-request's time went.
+`incoming` is a request as all of them see it, `outlet` where its answer goes and `head` how that begins; `known` says
+whether aiohttp is one that `http` can go past. `body` reads what came, `cors` says which web page may ask; `passage` is
+what happens to an answer's bytes on the way, `exhausted` what is said when nobody answers, `answers` what every answer
+says of its way, and `journal` where a request's time went.
 """

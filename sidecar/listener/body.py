@@ -11,8 +11,10 @@ from typing import Protocol
 
 from aiohttp import web
 from attrs import frozen
+from msgspec import Struct
 
 from sidecar.errors import BodyTooLarge, ExpectationFailed, RequestError, RequestTimeout, UnsupportedEncoding
+from sidecar.listener.incoming import Incoming
 from sidecar.listener.journal import Journal
 
 if sys.version_info >= (3, 14):
@@ -45,8 +47,7 @@ _MACHINES: dict[str, Callable[[], _Machine]] = {
 """By their names in HTTP: RFC 9110, 8.4.1, and RFC 8878, 7.2. Codex sends zstd; nobody was seen to send br."""
 
 
-@frozen
-class Body:
+class Body(Struct, frozen=True, gc=False):
     """A request's body."""
 
     content: bytes
@@ -61,14 +62,21 @@ class Bodies:
     max_bytes: int
     timeout_s: float
 
-    async def read(self, request: web.BaseRequest, journal: Journal) -> Body:
+    async def read(self, request: Incoming, journal: Journal) -> Body:
         """
         All of a request's body; how long it took to come is written down.
 
         Raises BodyTooLarge, RequestTimeout when the client takes longer than `timeout_s` to send it,
         UnsupportedEncoding, ExpectationFailed, and RequestError when what it sends cannot be decompressed.
         """
+        whole, headers = request.whole, request.headers
+        if whole is not None and "content-encoding" not in headers and "expect" not in headers:  # nearly always
+            if len(whole) > self.max_bytes:
+                raise _too_large(self.max_bytes)
+            return Body(whole, False)  # noqa: FBT003 - by position: a third of the time
         encoding = _encoding(request)
+        if request.content.is_eof():
+            return unpacked(_here(request, self.max_bytes), encoding, self.max_bytes)
         began = time.monotonic()
         try:
             raw = await read_raw(request, max_bytes=self.max_bytes, timeout_s=self.timeout_s)
@@ -84,23 +92,42 @@ def unpacked(raw: bytes, encoding: str | None, max_bytes: int) -> Body:
     return Body(_decompress(raw, _MACHINES[encoding], max_bytes), was_encoded=True)
 
 
-async def read_raw(request: web.BaseRequest, *, max_bytes: int, timeout_s: float) -> bytes:
+async def read_raw(request: Incoming, *, max_bytes: int, timeout_s: float) -> bytes:
     """The body as it comes. Raises BodyTooLarge, RequestTimeout, ExpectationFailed, RequestError: see `Bodies.read`."""
     if (request.content_length or 0) > max_bytes:
         raise _too_large(max_bytes)
     if _expects_word(request):
         _continue(request)
+    content = request.content
     try:
-        async with asyncio.timeout(None if request.content.is_eof() else timeout_s):
+        async with asyncio.timeout(None if content.is_eof() else timeout_s):
+            fits = 0 < (request.content_length or 0) <= content.get_read_buffer_limits()[1]
+            if fits and content.exception() is None:
+                await content.wait_eof()  # one wait, and not one for each piece
+                return content.read_nowait()
             return await _read(request, max_bytes)
     except web.RequestPayloadError as exc:
-        raise RequestError("The body is not framed as its headers say, or ends too early.") from exc
+        raise _misframed() from exc
     except TimeoutError as exc:
         raise RequestTimeout(f"The body did not arrive within {timeout_s:g} s.") from exc
 
 
-def _encoding(request: web.BaseRequest) -> str | None:
-    encoding = ", ".join(request.headers.getall("content-encoding", ())).strip().lower()
+def _here(request: Incoming, max_bytes: int) -> bytes:
+    """A body that has come to its end: neither a timer nor a wait, which take 7 µs of 8."""
+    _expects_word(request)
+    content = request.content
+    if content.total_bytes > max_bytes:
+        raise _too_large(max_bytes)
+    try:
+        return content.read_nowait()
+    except web.RequestPayloadError as exc:
+        raise _misframed() from exc
+
+
+def _encoding(request: Incoming) -> str | None:
+    if "content-encoding" not in request.headers:
+        return None
+    encoding = ", ".join(request.headers.getall("content-encoding")).strip().lower()
     if encoding in ("identity", ""):
         return None
     if encoding not in _MACHINES:
@@ -108,7 +135,7 @@ def _encoding(request: web.BaseRequest) -> str | None:
     return encoding
 
 
-def streamed(request: web.BaseRequest, timeout_s: float) -> AsyncIterator[bytes]:
+def streamed(request: Incoming, timeout_s: float) -> AsyncIterator[bytes]:
     """
     The body piece by piece, as it comes and as it is. Raises ExpectationFailed, and RequestTimeout when the client is
     silent for longer than `timeout_s`: its place with the provider is not its own for ever.
@@ -124,7 +151,7 @@ def streamed(request: web.BaseRequest, timeout_s: float) -> AsyncIterator[bytes]
     return pieces()
 
 
-async def _next_piece(request: web.BaseRequest, timeout_s: float) -> bytes:
+async def _next_piece(request: Incoming, timeout_s: float) -> bytes:
     try:
         async with asyncio.timeout(timeout_s):
             return await request.content.readany()
@@ -132,7 +159,7 @@ async def _next_piece(request: web.BaseRequest, timeout_s: float) -> bytes:
         raise RequestTimeout(f"Nothing more of the body came for {timeout_s:g} s.") from exc
 
 
-def _expects_word(request: web.BaseRequest) -> bool:
+def _expects_word(request: Incoming) -> bool:
     """RFC 9110, 10.1.1: whether the client waits for our word before it sends its body. Raises ExpectationFailed."""
     expected = request.headers.get("expect")
     if expected and expected.lower() != "100-continue":
@@ -140,12 +167,12 @@ def _expects_word(request: web.BaseRequest) -> bool:
     return bool(expected)
 
 
-def _continue(request: web.BaseRequest) -> None:
+def _continue(request: Incoming) -> None:
     if request.transport is not None and not request.content.is_eof():
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
-async def _read(request: web.BaseRequest, max_bytes: int) -> bytes:
+async def _read(request: Incoming, max_bytes: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     while chunk := await request.content.readany():
@@ -175,6 +202,10 @@ def _decompress(raw: bytes, machine: Callable[[], _Machine], max_bytes: int) -> 
         if not rest:
             return bytes(body)
     raise RequestError(f"The body is compressed in more than {MOST_PARTS} parts.", param="content-encoding")
+
+
+def _misframed() -> RequestError:
+    return RequestError("The body is not framed as its headers say, or ends too early.")
 
 
 def _too_large(max_bytes: int) -> BodyTooLarge:

@@ -40,6 +40,8 @@ class Callers:
         self._header = cache.tenant_header
         self._trusted = tuple(map(ipaddress.ip_network, cache.trusted_peers))
         self._by_caller = policy.session_scope is SessionScope.CALLER
+        self.tell_apart = self._header is not None or self._by_caller
+        """Whether `tenant` may say anything; else whoever knows a session's id is in it."""
         self._key = key
         self._is_trusted = lru_cache(_PEERS)(self._in_trusted)
         self._said = False

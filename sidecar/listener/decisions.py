@@ -7,20 +7,19 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import msgspec
-from attrs import frozen
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from sidecar.config.catalog import Catalog
-from sidecar.config.models import Route, Routing, SideCalls
+from sidecar.config.models import LaneMode, Route, Routing, SideCalls
 from sidecar.config.routes import read_preferences
 from sidecar.errors import RequestError
 from sidecar.listener.naming import Naming
 from sidecar.routing.ask import Ask, PinControl
 from sidecar.routing.decision import Decision
-from sidecar.routing.lanes import Lanes
+from sidecar.routing.lanes import PARENT_SESSION, Lanes
 from sidecar.routing.router import Router
 from sidecar.routing.session import SessionKey
-from sidecar.routing.side_calls import side_call_of
+from sidecar.routing.side_calls import KNOWN, side_call_of
 from sidecar.telemetry.trace import Trace
 from sidecar.wire.answer import DecisionBody, encode
 from sidecar.wire.formats import Format
@@ -29,20 +28,19 @@ from sidecar.wire.request import Request, parse
 MAX_PREFERENCES_BYTES = 64 * 1024
 ROUNDING_S = 1e-6
 """A time that was added to a clock and taken from it again is not quite what it was; that is no second more."""
+PIN_CONTROL = "x-sidecar-pin"
 WORDS = "refresh, bypass or release"
-"""What `x-sidecar-pin` may say: PinControl."""
+"""What it may say: PinControl."""
 
 
-@frozen
-class Decided:
+class Decided(Struct, frozen=True):
     """A decision and the session it was taken for."""
 
     decision: Decision
     session: SessionKey | None
 
 
-@frozen
-class Asked:
+class Asked(Struct, frozen=True):
     """What a client asks, and what was decided about it."""
 
     request: Request
@@ -60,7 +58,9 @@ class Decider:
         self._catalog = catalog
         self._naming = naming
         self._lanes = Lanes(policy.lanes, catalog.resolve)
+        self._has_lanes = policy.lanes.mode is not LaneMode.SINGLE
         self._know_side_calls = policy.side_calls is SideCalls.ROUTE
+        self._reads_all = policy.implicit_sessions or policy.route_on_user_only
         self._clock = clock
 
     async def decide(self, form: Format, headers: Mapping[str, str], body: bytes, peer: str = "") -> Asked:
@@ -69,8 +69,9 @@ class Decider:
 
         Raises RequestError, as its parts do: whatever is wrong with the request, nothing was changed.
         """
-        control = control_of(headers)
-        asked = parse(form, body)
+        control = control_of(headers[PIN_CONTROL]) if PIN_CONTROL in headers else None
+        # Without a name among the headers there is hardly a pin: the classifier will want to read what is said.
+        asked = parse(form, body, in_whole=self._reads_all or not self._naming.is_told(headers))
         ask = self._ask(headers, asked, self._naming.of(headers, asked, peer), control)
         return Asked(asked, Decided(await self._router.route(ask, self._clock()), ask.session), body)
 
@@ -78,9 +79,12 @@ class Decider:
         self, headers: Mapping[str, str], asked: Request, session: SessionKey | None, control: PinControl | None
     ) -> Ask:
         preferences = partial(self._preferences, asked)
-        if session is None:
-            return Ask(asked.model, asked.conversation, None, control, preferences)
-        aside = self._know_side_calls and side_call_of(headers, asked) is not None
+        # Most requests have nothing to do with side calls and lanes, which is seen from here.
+        aside = False
+        if session is not None and self._know_side_calls and headers.get("user-agent", "").partition("/")[0] in KNOWN:
+            aside = side_call_of(headers, asked) is not None
+        if session is None or not (self._has_lanes or PARENT_SESSION in headers):
+            return Ask(asked.model, asked.conversation, session, control, preferences, is_side_call=aside)
         laned = self._lanes.of(session, headers, asked.model)
         return Ask(
             asked.model, asked.conversation, laned.session, control, preferences, laned.parent, aside, laned.waiting
@@ -102,15 +106,12 @@ class Decider:
         return read_preferences(given, self._catalog)
 
 
-def control_of(headers: Mapping[str, str]) -> PinControl | None:
-    """What the request's `x-sidecar-pin` asks for. Raises RequestError when it is no word we know."""
-    word = headers.get("x-sidecar-pin")
-    if word is None:
-        return None
+def control_of(word: str) -> PinControl:
+    """What a request's `x-sidecar-pin` asks for. Raises RequestError when it is no word we know."""
     try:
         return PinControl(word.strip().lower())
     except ValueError as exc:
-        raise RequestError(f"x-sidecar-pin must be {WORDS}", param="x-sidecar-pin") from exc
+        raise RequestError(f"{PIN_CONTROL} must be {WORDS}", param=PIN_CONTROL) from exc
 
 
 def decision_body(decided: Decided, trace: Trace) -> bytes:
@@ -119,7 +120,7 @@ def decision_body(decided: Decided, trace: Trace) -> bytes:
     expires_in_s = decision.expires_in_s
     return encode(
         DecisionBody(
-            model=decision.model,
+            model=decision.candidates[0],
             models=decision.candidates,
             route=decision.route,
             pinned=decision.pinned,

@@ -8,17 +8,19 @@ connection: what follows on it might be the rest of a body.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 
-from aiohttp import HttpVersion, HttpVersion11, web
+from aiohttp import HttpVersion, HttpVersion11
 from aiohttp.hdrs import USER_AGENT
 
 from sidecar.errors import MethodNotAllowed, NotFound, OriginNotAllowed, RequestError, SidecarError
-from sidecar.listener.answers import CLIENT_CLOSED_REQUEST, Abandoned, Answer, Exchange, Way, refusal
+from sidecar.listener.answers import CLIENT_CLOSED_REQUEST, Answer, Exchange, Way, refusal
 from sidecar.listener.body import Bodies
 from sidecar.listener.cors import METHODS, cors_headers
 from sidecar.listener.decisions import Decider, decision_body
 from sidecar.listener.forward import Forwarder
+from sidecar.listener.incoming import Incoming
+from sidecar.listener.outlet import Outlet
 from sidecar.listener.proxy import Proxy
 from sidecar.listener.relay import CLIENT_GONE
 from sidecar.telemetry.metrics import OTHER
@@ -31,8 +33,6 @@ from sidecar.wire.formats import Format
 
 faults = logging.getLogger("sidecar.listener")
 
-ROUTING = {f"/routing/v1/{form}": form for form in Format}
-PROXIED = {f"/v1/{form}": form for form in Format}
 HEALTH = "/healthz"
 HELLO = "/api/hello"
 """Claude Code asks whether it is there before anything else."""
@@ -45,7 +45,7 @@ HTTP_11 = "HTTP/1.1"
 
 class Door:
     """
-    An `aiohttp.web.Server` handler. `clock`: that of the event loop, seconds, never backwards; `wall`: Unix time.
+    `clock`: that of the event loop, seconds, never backwards; `wall`: Unix time.
     `tellers` are told of every request when it is over; `traces` says which trace it belongs to.
     """
 
@@ -73,85 +73,87 @@ class Door:
         self._cors_origins = cors_origins
         self._clock = clock
         self._wall = wall
-        self._under_way: Counter[tuple[str, ...]] = Counter()
+        self._forwarded = _Place(FORWARDED, self._forward)
+        self._nowhere = _Place(OTHER, _nothing)
+        self._places = {
+            **{f"/routing/v1/{form}": _Place(f"/routing/v1/{form}", self._decide, form) for form in Format},
+            **{f"/v1/{form}": _Place(f"/v1/{form}", self._complete, form) for form in Format},
+            **{path: _Place(path, _greet) for path in (HEALTH, HELLO)},
+            "/v1/models": _Place("/v1/models", self._forward),
+            "/v1": _Place(OTHER, self._forward),
+        }
 
     def in_flight(self) -> Mapping[tuple[str, ...], float]:
         """Requests under way, by endpoint."""
-        return self._under_way
+        under_way: Counter[tuple[str, ...]] = Counter()
+        for place in (*self._places.values(), self._forwarded, self._nowhere):
+            under_way[(place.endpoint,)] += place.under_way
+        return under_way
 
-    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def serve(self, request: Incoming, outlet: Outlet) -> None:
+        """Answers a request through its outlet."""
         began = self._clock()
-        cors = cors_headers(request.headers, self._cors_origins) if "origin" in request.headers else ()
-        way = Way(_endpoint(request.path), self._traces.of(request.headers), cors)
-        self._under_way[(way.endpoint,)] += 1
+        headers, path = request.headers, request.path
+        place = self._places.get(path) or (self._forwarded if path.startswith("/v1/") else self._nowhere)
+        way = Way(place.endpoint, self._traces.of(headers))
+        place.under_way += 1
         try:
-            exchange = await self._exchange(request, way)
-        except asyncio.CancelledError as exc:
-            way = exc.way if isinstance(exc, Abandoned) else way
+            if "origin" in headers or request.method == "OPTIONS":
+                exchange = await self._to_a_page(request, outlet, way, place)
+            else:
+                exchange = await place.answer(request, outlet, way, place.form)
+        except asyncio.CancelledError:
             self._tell(Answer(CLIENT_CLOSED_REQUEST, b"", way, code=CLIENT_GONE), began, request)
             raise
+        except Exception as exc:  # noqa: BLE001 - every error ends here, as an answer
+            exchange = _failed(exc, request, way)
         finally:
-            self._under_way[(way.endpoint,)] -= 1
-        self._tell(exchange, began, request)
-        return exchange.response()
+            place.under_way -= 1
+        if isinstance(exchange, Answer):
+            exchange.send(outlet)
+        self._tell(exchange, began, request)  # after it was sent: its client does not wait for this
 
-    def not_http(self, kind: str, request: web.BaseRequest) -> web.StreamResponse:
+    def not_http(self, kind: str, request: Incoming, outlet: Outlet) -> None:
         """The answer to a request that could not be parsed; `kind` names the parser's complaint, not what it saw."""
         error = RequestError(f"The request is not valid HTTP ({kind}).")
         answer = refusal(Format.CHAT, error, Way(OTHER, self._traces.of({})), closes=True)
+        answer.send(outlet)
         self._tell(answer, self._clock(), request)
-        return answer.response()
 
-    async def _exchange(self, request: web.BaseRequest, way: Way) -> Exchange:
-        try:
-            return await self._answer(request, way)
-        except SidecarError as exc:
-            return refusal(_form_of(request.path), exc, way, closes=not request.content.is_eof())
-        except ConnectionError:
-            return Answer(CLIENT_CLOSED_REQUEST, b"", way, code=CLIENT_GONE, closes=True)
-        except Exception:  # noqa: BLE001 - the last resort, with the cause in the log
-            # Nothing should come here. If something does, the client gets an answer and we get its cause.
-            faults.exception("unexpected", extra={"trace": way.trace.trace_id})
-            return refusal(_form_of(request.path), SidecarError("Internal error."), way, closes=True)
-
-    async def _answer(self, request: web.BaseRequest, way: Way) -> Exchange:
+    async def _to_a_page(self, request: Incoming, outlet: Outlet, way: Way, place: "_Place") -> Exchange:
+        """Pages in browsers say where they come from."""
+        way.cors = cors_headers(request.headers, self._cors_origins)
         if request.method == "OPTIONS":
             return Answer(204, b"", way, extra=(("allow", METHODS),))
-        if "origin" in request.headers and not way.cors:
+        if not way.cors:
             # Without an answer it could read, a page could still spend the providers' keys.
             raise OriginNotAllowed("This web page's origin is not among listener.cors_origins.")
-        if (form := PROXIED.get(request.path)) is not None and request.method == "POST":
-            return await self._proxy.complete(request, form, await self._bodies.read(request, way.journal), way)
-        if (form := ROUTING.get(request.path)) is not None:
-            return await self._decide(request, form, way)
-        if request.path == "/v1" or request.path.startswith("/v1/"):
-            return await self._forwarder.forward(request, way)
-        return _elsewhere(request, way)
+        return await place.answer(request, outlet, way, place.form)
 
-    async def _decide(self, request: web.BaseRequest, form: Format, way: Way) -> Exchange:
+    async def _decide(self, request: Incoming, _outlet: Outlet, way: Way, form: Format) -> Exchange:
         if request.method != "POST":
             return _not_allowed(form, way, request.path, "POST")
         body = await self._bodies.read(request, way.journal)
         asked = await self._decider.decide(form, request.headers, body.content, request.remote or "")
-        return Answer(
-            200, decision_body(asked.decided, way.trace), way.with_decision(asked.decided, asked.request.model)
-        )
+        way.decided, way.requested = asked.decided, asked.request.model
+        return Answer(200, decision_body(asked.decided, way.trace), way)
 
-    def _tell(self, exchange: Exchange, began: float, request: web.BaseRequest) -> None:
-        record = self._record(exchange, began, request)
-        for tell in self._tellers:
-            try:
-                tell(record)
-            except Exception:  # noqa: BLE001 - what is told of an answer is never worth the answer
-                faults.exception("unexpected, in telemetry", extra={"trace": record.trace.trace_id})
+    async def _complete(self, request: Incoming, outlet: Outlet, way: Way, form: Format) -> Exchange:
+        if request.method != "POST":
+            return await self._forwarder.forward(request, outlet, way)
+        body = await self._bodies.read(request, way.journal)
+        return await self._proxy.complete(request, outlet, form, body, way)
 
-    def _record(self, exchange: Exchange, began: float, request: web.BaseRequest) -> Record:
+    async def _forward(self, request: Incoming, outlet: Outlet, way: Way, _form: Format) -> Exchange:
+        return await self._forwarder.forward(request, outlet, way)
+
+    def _tell(self, exchange: Exchange, began: float, request: Incoming) -> None:
         way, seconds = exchange.way, self._clock() - began
         journal, decided = way.journal, way.decided
         decision, session = (None, None) if decided is None else (decided.decision, decided.session)
         account, first_at = journal.account or NO_ACCOUNT, journal.first_byte_at
         # By position, in the order of its fields: with names it takes twenty times as long.
-        return Record(
+        record = Record(
             way.endpoint,
             request.method,
             exchange.status,
@@ -164,16 +166,16 @@ class Door:
             exchange.code,
             exchange.culprit,
             journal.body_s,
-            journal.waited_s,
+            journal.waited_s if journal.attempts else journal.provider_s,
             journal.client_s,
             None if first_at is None else first_at - began,
             request.content.total_bytes,
-            0 if request.method == "HEAD" else exchange.size,
+            0 if request.method == "HEAD" else journal.bytes_out,
             way.requested,
             decision,
             session,
             "" if session is None else self._pseudonyms.of(session),
-            way.answering,
+            way.model or (None if decision is None else decision.candidates[0]),
             tuple([_told(made, began) for made in journal.attempts]) if journal.attempts else (),
             way.failover,
             way.moved,
@@ -183,6 +185,42 @@ class Door:
             account.finish,
             account.response_model,
         )
+        for tell in self._tellers:
+            try:
+                tell(record)
+            except Exception:  # noqa: BLE001 - what is told of an answer is never worth the answer
+                faults.exception("unexpected, in telemetry", extra={"trace": record.trace.trace_id})
+
+
+class _Place:
+    """
+    Where a request may go, found by its path in one step: what it is called, whose words are spoken there, what answers
+    there, and how many requests are there now.
+    """
+
+    __slots__ = ("answer", "endpoint", "form", "under_way")
+
+    def __init__(
+        self,
+        endpoint: str,
+        answer: Callable[[Incoming, Outlet, Way, Format], Awaitable[Exchange]],
+        form: Format = Format.CHAT,
+    ) -> None:
+        self.endpoint = endpoint
+        """One of a closed set, fit for a label."""
+        self.answer = answer
+        self.form = form
+        self.under_way = 0
+
+
+def _failed(exc: Exception, request: Incoming, way: Way) -> Answer:
+    if isinstance(exc, SidecarError):
+        return refusal(_form_of(request.path), exc, way, closes=not request.content.is_eof())
+    if isinstance(exc, ConnectionError):
+        return Answer(CLIENT_CLOSED_REQUEST, b"", way, code=CLIENT_GONE, closes=True)
+    # Nothing should come here. If something does, the client gets an answer and we get its cause.
+    faults.error("unexpected", exc_info=exc, extra={"trace": way.trace.trace_id})
+    return refusal(_form_of(request.path), SidecarError("Internal error."), way, closes=True)
 
 
 def _protocol(version: HttpVersion) -> str:
@@ -202,9 +240,11 @@ def _told(made: Attempted, began: float) -> Attempt:
     )
 
 
-def _elsewhere(request: web.BaseRequest, way: Way) -> Answer:
-    if request.path not in (HEALTH, HELLO):
-        raise NotFound(f"There is nothing at {request.path[:200]}.")
+async def _nothing(request: Incoming, _outlet: Outlet, _way: Way, _form: Format) -> Exchange:
+    raise NotFound(f"There is nothing at {request.path[:200]}.")
+
+
+async def _greet(request: Incoming, _outlet: Outlet, way: Way, _form: Format) -> Exchange:
     if request.method not in ("GET", "HEAD"):
         return _not_allowed(Format.CHAT, way, request.path, "GET, HEAD")
     return Answer(200, b'{"status":"ok"}', way)
@@ -218,10 +258,3 @@ def _not_allowed(form: Format, way: Way, path: str, allow: str) -> Answer:
 def _form_of(path: str) -> Format:
     """Whose shape an error takes: Anthropic's clients know one word for all of their paths."""
     return Format.MESSAGES if "/messages" in path else Format.CHAT
-
-
-def _endpoint(path: str) -> str:
-    """A closed set, fit for a label."""
-    if path in ROUTING or path in PROXIED or path in (HEALTH, HELLO, "/v1/models"):
-        return path
-    return FORWARDED if path.startswith("/v1/") else OTHER

@@ -2,9 +2,8 @@
 When no provider answers: a provider's own refusal where one gave any, as it is or in the client's words; else ours.
 """
 
-from aiohttp import web
-
 from sidecar.listener.answers import Answer, Exchange, Way, refusal
+from sidecar.listener.incoming import Incoming
 from sidecar.upstream.headers import to_client
 from sidecar.upstream.order import Exhausted
 from sidecar.upstream.refusal import decoded
@@ -12,7 +11,7 @@ from sidecar.wire import translate
 from sidecar.wire.formats import Format
 
 
-def exhausted(request: web.BaseRequest, outcome: Exhausted, form: Format, way: Way) -> Exchange:
+def exhausted(request: Incoming, outcome: Exhausted, form: Format, way: Way) -> Exchange:
     """What the client hears. An upload that was not read to its end takes its connection along."""
     refused, closes = outcome.refusal, not request.content.is_eof()
     if refused.headers is None or refused.target is None:

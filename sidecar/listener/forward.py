@@ -5,24 +5,22 @@ A JSON body says which model is meant; any other body (multipart, audio, a file)
 default provider of the interface that the path belongs to.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import msgspec
-from aiohttp import web
-from attrs import evolve, frozen
+from attrs import frozen
 
 from sidecar.config.catalog import Catalog
 from sidecar.config.models import Provider
 from sidecar.errors import NotFound, RequestError
-from sidecar.listener.answers import Abandoned, Answer, Exchange, Relayed, Way, refusal
+from sidecar.listener.answers import Answer, Exchange, Relayed, Way, refusal
 from sidecar.listener.body import Bodies, streamed
 from sidecar.listener.exhausted import exhausted
+from sidecar.listener.incoming import Incoming
 from sidecar.listener.models import ModelList
-from sidecar.listener.passage import untouched
-from sidecar.listener.relay import relay
+from sidecar.listener.outlet import Outlet
+from sidecar.listener.relay import relay_untouched
 from sidecar.upstream.dispatch import Dispatcher
-from sidecar.upstream.headers import to_client
 from sidecar.upstream.order import Exhausted, Order
 from sidecar.upstream.providers import row_of
 from sidecar.wire.formats import Format
@@ -71,7 +69,7 @@ class Forwarder:
     models: ModelList
     keepalive_s: float
 
-    async def forward(self, request: web.BaseRequest, way: Way) -> Exchange:
+    async def forward(self, request: Incoming, outlet: Outlet, way: Way) -> Exchange:
         """Raises RequestError for what the client did wrong; whatever a provider does wrong is an answer."""
         if request.headers.get("upgrade", "").lower() == "websocket":
             # Codex falls back to plain requests at once when told so; any other answer costs it twelve seconds.
@@ -79,36 +77,31 @@ class Forwarder:
             return refusal(Format.CHAT, UpgradeRequired("There are no websockets here."), way, extra=extra, closes=True)
         if request.method in ("GET", "HEAD") and self.models.covers(request.path):
             return Answer(200, self.models.answer(request.path, request.headers), way)
-        return await self._sent(request, way)
+        return await self._sent(request, outlet, way)
 
-    async def _sent(self, request: web.BaseRequest, way: Way) -> Exchange:
+    async def _sent(self, request: Incoming, outlet: Outlet, way: Way) -> Exchange:
         order = await self._order(request, way)
-        way = evolve(way, model=order.candidates[0], operation=OPERATIONS.get(request.path))
-        try:
-            return await self._told(request, order, way)
-        except asyncio.CancelledError as exc:
-            raise Abandoned(way) from exc
-
-    async def _told(self, request: web.BaseRequest, order: Order, way: Way) -> Exchange:
+        way.model, way.operation = order.candidates[0], OPERATIONS.get(request.path)
         form = next((form for form in Format if request.path.startswith(f"/v1/{form}")), Format.CHAT)
-        async with self.dispatcher.send(order) as outcome:
-            way = way.with_attempts(outcome.trip, order.candidates[0], answered=not isinstance(outcome, Exhausted))
-            if isinstance(outcome, Exhausted):
-                return exhausted(request, outcome, form, way)
-            headers = to_client(tuple(outcome.reply.headers.items()), untouched=True, ours=way.headers())
-            passage = untouched(form, outcome.reply)
-            response, code = await relay(
-                request,
+        outcome = await self.dispatcher.send(order)
+        way.asked(outcome.trip, order.candidates[0], answered=not isinstance(outcome, Exhausted))
+        if isinstance(outcome, Exhausted):
+            return exhausted(request, outcome, form, way)
+        try:
+            code = await relay_untouched(
+                outlet,
                 outcome.reply,
                 outcome.first,
-                headers=headers,
-                passage=passage,
+                form=form,
+                ours=way.headers(),
                 keepalive_s=self.keepalive_s,
                 journal=way.journal,
             )
-            return Relayed(response, way, code)
+            return Relayed(outcome.reply.status, way, code)
+        finally:
+            await outcome.close()
 
-    async def _order(self, request: web.BaseRequest, way: Way) -> Order:
+    async def _order(self, request: Incoming, way: Way) -> Order:
         body: bytes | AsyncIterator[bytes] | None = None
         read, length, model = None, None, None
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
@@ -123,7 +116,7 @@ class Forwarder:
             method=request.method,
             request_target=request.raw_path,
             headers=tuple(request.headers.items()),
-            body_for=lambda target: (
+            body_for=lambda target, _: (
                 with_model(body, target.upstream_model) if model is not None and isinstance(body, bytes) else body
             ),
             request_id=way.trace.request_id,
@@ -154,6 +147,6 @@ class Forwarder:
         raise NotFound("No configured provider has this path.")
 
 
-def _is_repeatable(request: web.BaseRequest) -> bool:
+def _is_repeatable(request: Incoming) -> bool:
     """Whether it may be asked twice, not knowing what became of the first time: two batches would be two bills."""
     return request.method not in ("POST", "PATCH") or request.path in _WITHOUT_EFFECT

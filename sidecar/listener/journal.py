@@ -6,7 +6,8 @@ It is the one thing that the steps of a request write into. Nothing is decided b
 
 from time import monotonic
 
-from attrs import define, field
+import msgspec
+from msgspec import Struct
 
 from sidecar.upstream.order import Attempted
 from sidecar.wire.account import Account
@@ -15,8 +16,7 @@ HANDED_OVER_S = 0.001
 """A write that takes no longer only hands bytes to the socket, which is our own time and not the client's."""
 
 
-@define
-class Journal:
+class Journal(Struct):
     """Times are seconds; moments are those of the event loop's clock, which is also the dispatcher's."""
 
     body_s: float = 0.0
@@ -32,7 +32,7 @@ class Journal:
     """What the model's answer says it cost."""
     streamed: bool = False
     """Whether the answer is a stream of events."""
-    attempts: list[Attempted] = field(factory=list)
+    attempts: list[Attempted] = msgspec.field(default_factory=list)
 
     @property
     def waited_s(self) -> float:

@@ -6,29 +6,31 @@ as they come; a stream of chat completions is also asked what it cost, and the e
 that did not ask. Where the provider speaks another format, both bodies are translated.
 """
 
-import asyncio
 import os
 from collections.abc import Callable
-from functools import cache
+from functools import partial
 from time import monotonic
 
-from aiohttp import web
-from attrs import evolve, frozen
+from attrs import frozen
+from msgspec.structs import replace
 
 from sidecar.errors import RequestError, SidecarError
-from sidecar.listener.answers import Abandoned, Answer, Exchange, Relayed, Way, refusal
+from sidecar.listener.answers import Answer, Exchange, Relayed, Way, refusal
 from sidecar.listener.body import Body
 from sidecar.listener.decisions import Asked, Decided, Decider
 from sidecar.listener.exhausted import exhausted
+from sidecar.listener.incoming import Incoming
 from sidecar.listener.journal import Journal
-from sidecar.listener.passage import Filtered, Passage, Translated, Untouched, untouched
-from sidecar.listener.relay import relay
+from sidecar.listener.outlet import Outlet
+from sidecar.listener.passage import Filtered, Passage, Translated
+from sidecar.listener.relay import relay, relay_untouched
 from sidecar.routing.decision import Failover
 from sidecar.routing.router import Router
 from sidecar.routing.watch import MoveReason
 from sidecar.stores.responses import ResponseStore
 from sidecar.upstream.dispatch import Dispatcher
-from sidecar.upstream.headers import Headers, to_client
+from sidecar.upstream.failover import Rank, Trip
+from sidecar.upstream.headers import to_client
 from sidecar.upstream.order import Answered, Exhausted, Order
 from sidecar.upstream.reply import Reply
 from sidecar.upstream.target import Target
@@ -51,6 +53,9 @@ from sidecar.wire.translate.streams.translator import StreamTranslator
 
 OPERATION = "chat"
 """What all three formats ask for, in OpenTelemetry's word."""
+_Bodies = dict[tuple[Format, str, bool, bool], bytes]
+"""By interface, model, whether that is at home with the decided one's provider, and whether usage is asked for."""
+
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """An answer that is translated whole is read whole."""
 
@@ -75,41 +80,52 @@ class Proxy:
     inject_usage: bool = True
     """Whether a stream's usage is asked for where the client did not."""
 
-    async def complete(self, request: web.BaseRequest, form: Format, body: Body, way: Way) -> Exchange:
+    async def complete(self, request: Incoming, outlet: Outlet, form: Format, body: Body, way: Way) -> Exchange:
         """Raises RequestError for what the client did wrong; whatever providers do wrong is an answer."""
         asked = await self.decider.decide(form, request.headers, body.content, request.remote or "")
-        way = way.with_decision(asked.decided, asked.request.model, OPERATION)
+        way.decided, way.requested, way.operation = asked.decided, asked.request.model, OPERATION
         try:
-            asked = self._continued(asked)
-            async with self.dispatcher.send(self._order(request, asked, body, way)) as outcome:
-                way = await self._after(outcome, asked, way)
-                return await self._told(request, outcome, asked, way)
-        except asyncio.CancelledError as exc:
-            raise Abandoned(way) from exc
+            if self.memory is not None and form is Format.RESPONSES:
+                asked = _continued(asked, self.memory)
+            outcome = await self.dispatcher.send(self._order(request, asked, body, way))
+            if isinstance(outcome, Exhausted):
+                await self._settle(outcome, outcome.trip, asked, way)
+                return exhausted(request, outcome, form, way)
+            try:
+                if outcome.trip is None:  # the decided model was asked first and answered, as nearly always
+                    way.asked(None, asked.decided.decision.candidates[0], answered=True)
+                else:
+                    await self._settle(outcome, outcome.trip, asked, way)
+                if outcome.target.translated:
+                    return await self._told(outlet, outcome, asked, way)
+                return await self._stream(outlet, outcome, asked, way)
+            finally:
+                await outcome.close()
         except RequestError as exc:  # from here on a refusal tells the decision too
             return refusal(form, exc, way)
 
-    async def _told(self, request: web.BaseRequest, outcome: Answered | Exhausted, asked: Asked, way: Way) -> Exchange:
-        form = asked.request.format
-        if isinstance(outcome, Exhausted):
-            return exhausted(request, outcome, form, way)
-        if not outcome.target.translated:
-            return await self._stream(request, outcome, asked, way)
-        if not outcome.reply.is_events:
-            return await self._whole(outcome, asked, way)
+    async def _told(self, outlet: Outlet, answered: Answered, asked: Asked, way: Way) -> Exchange:
+        """An answer that is translated: whole, or as it comes."""
+        if not answered.reply.is_events:
+            return await self._whole(answered, asked, way)
         if not asked.request.stream:
-            return refusal(form, NotAnAnswer("The provider streams although a whole answer was asked for."), way)
-        return await self._stream(request, outcome, asked, way)
+            error = NotAnAnswer("The provider streams although a whole answer was asked for.")
+            return refusal(asked.request.format, error, way)
+        return await self._stream(outlet, answered, asked, way)
 
-    def _order(self, request: web.BaseRequest, asked: Asked, body: Body, way: Way) -> Order:
-        stream = asked.request.stream
+    def _order(self, request: Incoming, asked: Asked, body: Body, way: Way) -> Order:
+        stream, headers = asked.request.stream, tuple(request.headers.items())
+        if stream and self.inject_usage and asked.request.usage_unasked:
+            # What only we asked for can be taken out of plain bytes only.
+            plain = [header for header in headers if header[0].lower() != "accept-encoding"]
+            headers = (*plain, ("Accept-Encoding", "identity"))
         return Order(
             candidates=asked.decided.decision.candidates,
             format=asked.request.format,
             method=request.method,
             request_target=request.raw_path,
-            headers=self._headers(request, asked),
-            body_for=self._bodies(asked),
+            headers=headers,
+            body_for=partial(self._body_for, asked, {}),
             request_id=way.trace.request_id,
             span=way.trace.attempt,
             received=body.content,
@@ -118,52 +134,44 @@ class Proxy:
             attempts=way.journal.attempts,
         )
 
-    def _headers(self, request: web.BaseRequest, asked: Asked) -> Headers:
-        headers = tuple(request.headers.items())
-        if not (self.inject_usage and asked.request.usage_unasked):
-            return headers
-        # What only we asked for can be taken out of plain bytes only.
-        plain = tuple(header for header in headers if header[0].lower() != "accept-encoding")
-        return (*plain, ("Accept-Encoding", "identity"))
-
     def _asks_usage(self, asked: Asked, target: Target) -> bool:
         """Whether the provider is asked for a stream's usage in the client's place, or where the client cannot ask."""
         if target.translated:
             return not target.refuses_usage
-        return self.inject_usage and asked.request.usage_unasked and target.asks_usage
+        return self.inject_usage and target.asks_usage and asked.request.usage_unasked
 
-    def _continued(self, asked: Asked) -> Asked:
-        """A request that continues a response remembered here, as one that says everything again."""
-        if self.memory is None or asked.request.format is not Format.RESPONSES:
-            return asked
-        previous = chained(asked.body).previous
-        earlier = self.memory.get(previous) if previous is not None else None
-        return asked if earlier is None else evolve(asked, body=continued(asked.body, earlier))
-
-    def _bodies(self, asked: Asked) -> Callable[[Target], bytes]:
+    def _body_for(self, asked: Asked, made: _Bodies, target: Target, rank: Rank) -> bytes:
         """Each target's body, made when it is asked for; two models of one interface are two bodies."""
-        form, decision, body = asked.request.format, asked.decided.decision, asked.body
-        mixed = decision.pin_now is not None and decision.pin_now.mixed
+        request, decision = asked.request, asked.decided.decision
+        at_home = rank == 0 or self.dispatcher.at_home(target, decision.candidates[0])
+        asks_usage = (request.stream or target.translated) and self._asks_usage(asked, target)
+        key = (target.interface, target.upstream_model, at_home, asks_usage)
+        if key in made:
+            return made[key]
+        body, pin = asked.body, decision.pin_now
+        if not at_home or (pin is not None and pin.mixed):
+            body = self._readable(request.format, body, at_home=at_home)
+        if target.translated:
+            body = self._translated(request.format, target, body, asks_usage=asks_usage)
+        else:
+            # What is known of the body that came is true of what was taken out of it and put into it since.
+            has_options = not asks_usage or request.has_options
+            body = with_model(
+                body,
+                target.upstream_model,
+                asks_usage=asks_usage,
+                named_once=request.named_once,
+                has_options=has_options,
+            )
+        made[key] = body
+        return body
 
-        @cache
-        def made(interface: Format, model: str, at_home: bool, asks_usage: bool) -> bytes:  # noqa: FBT001 - private
-            readable = body if at_home and not mixed else self._readable(form, body, at_home=at_home)
-            if interface is form:
-                return with_model(readable, model, asks_usage=asks_usage)
-            return self._translated(form, interface, readable, model, asks_usage=asks_usage)
-
-        def body_for(target: Target) -> bytes:
-            at_home = self.dispatcher.at_home(target, decision.model)
-            return made(target.interface, target.upstream_model, at_home, self._asks_usage(asked, target))
-
-        return body_for
-
-    def _translated(self, form: Format, interface: Format, body: bytes, model: str, *, asks_usage: bool) -> bytes:
+    def _translated(self, form: Format, target: Target, body: bytes, *, asks_usage: bool) -> bytes:
         if self.memory is not None and form is Format.RESPONSES and chained(body).previous is not None:
             raise PreviousResponseNotFound("No response of this id is remembered here.", param="previous_response_id")
-        told = translate.request(form, interface, body, model=model, asks_usage=asks_usage)
+        told = translate.request(form, target.interface, body, model=target.upstream_model, asks_usage=asks_usage)
         for _ in told.dropped:
-            self.dispatcher.watch.dropped(form, interface)
+            self.dispatcher.watch.dropped(form, target.interface)
         return told.body
 
     def _remember(self, asked: Asked, left: Remembered | None) -> None:
@@ -179,25 +187,24 @@ class Proxy:
             self.dispatcher.watch.removed(kind)
         return found.body
 
-    async def _after(self, outcome: Answered | Exhausted, asked: Asked, way: Way) -> Way:
+    async def _settle(self, outcome: Answered | Exhausted, trip: Trip, asked: Asked, way: Way) -> None:
         """What the attempts come to for the session's pin and for the answer's headers."""
         decided = asked.decided
         ranked = decided.decision.candidates
         moved = False
         if outcome.repin is not None and decided.session is not None and decided.decision.pin_now is not None:
             candidates = tuple(ranked[rank] for rank in outcome.repin)
-            why = MoveReason.TERMINAL_ERROR if 0 in outcome.trip.hopeless else MoveReason.PROVIDER_EJECTED
+            why = MoveReason.TERMINAL_ERROR if 0 in trip.hopeless else MoveReason.PROVIDER_EJECTED
             moved = await self.router.repin(decided.session, decided.decision, candidates, self.clock(), why)
         elif decided.session is not None and self._is_abroad(outcome, decided.decision.model):
             await self.router.mix(decided.session, decided.decision)
         answered = isinstance(outcome, Answered)
-        way = way.with_attempts(outcome.trip, ranked[outcome.rank], answered=answered, moved=moved)
+        way.asked(trip, ranked[outcome.rank], answered=answered, moved=moved)
         by = way.model if answered else None
         # An ejected model is not even asked; and one that answers at its second try is no other.
         reason = way.failover or (MoveReason.PROVIDER_EJECTED.value if answered else None)
         if reason is not None and by != decided.decision.model:
             await self._note(decided, Failover(self.clock(), reason, by))
-        return way
 
     async def _note(self, decided: Decided, failover: Failover) -> None:
         if decided.session is not None and decided.decision.pin_now is not None:
@@ -220,35 +227,35 @@ class Proxy:
         if self.memory is not None and form is Format.RESPONSES:
             self._remember(asked, remembered(asked.body, told))
         ours = [("content-type", "application/json"), *way.headers()]
-        headers = to_client(tuple(answered.reply.headers.items()), untouched=False, ours=ours)
+        headers = to_client(answered.reply.pairs, untouched=False, ours=ours)
         return Answer(answered.reply.status, told, way, headers=headers)
 
-    async def _stream(self, request: web.BaseRequest, answered: Answered, asked: Asked, way: Way) -> Exchange:
+    async def _stream(self, outlet: Outlet, answered: Answered, asked: Asked, way: Way) -> Exchange:
+        reply, first, journal = answered.reply, answered.first, way.journal
+        keepalive_s, ours = self.keepalive_s, way.headers()
         passage = self._passage(answered, asked)
-        theirs, exact = answered.reply.headers, isinstance(passage, Untouched)
-        headers = to_client(tuple(theirs.items()), untouched=exact, ours=way.headers())
-        if not exact:
-            translated = isinstance(passage, Translated)
-            headers["content-type"] = "text/event-stream; charset=utf-8" if translated else theirs["content-type"]
-        response, code = await relay(
-            request,
-            answered.reply,
-            answered.first,
-            headers=headers,
-            passage=passage,
-            keepalive_s=self.keepalive_s,
-            journal=way.journal,
+        if passage is None:
+            form = asked.request.format
+            code = await relay_untouched(
+                outlet, reply, first, form=form, ours=ours, keepalive_s=keepalive_s, journal=journal
+            )
+            return Relayed(reply.status, way, code)
+        headers = to_client(reply.pairs, untouched=False, ours=ours)
+        translated = isinstance(passage, Translated)
+        headers["content-type"] = "text/event-stream; charset=utf-8" if translated else reply.headers["content-type"]
+        code = await relay(
+            outlet, reply, first, headers=headers, passage=passage, keepalive_s=keepalive_s, journal=journal
         )
-        return Relayed(response, way, code)
+        return Relayed(reply.status, way, code)
 
-    def _passage(self, answered: Answered, asked: Asked) -> Passage:
-        target = answered.target
-        form = asked.request.format
+    def _passage(self, answered: Answered, asked: Asked) -> Passage | None:
+        """None for an answer that goes as it is."""
+        target, reply, form = answered.target, answered.reply, asked.request.format
         if not target.translated:
+            asks_usage = asked.request.stream and self._asks_usage(asked, target)
             # One that is compressed although that was not asked for goes as it is, with the event that nobody expects:
             # better than to unpack what may be a bomb.
-            plain = answered.reply.is_events and not answered.reply.is_encoded
-            return Filtered(form) if plain and self._asks_usage(asked, target) else untouched(form, answered.reply)
+            return Filtered(form) if asks_usage and reply.is_events and not reply.is_encoded else None
         translator = StreamTranslator(
             target.interface,
             form,
@@ -265,6 +272,13 @@ class Proxy:
     def _ids(self) -> Ids:
         """Never a trace's or a request's id: clients send those more than once."""
         return Ids(os.urandom(12).hex(), int(self.clock()))
+
+
+def _continued(asked: Asked, memory: ResponseStore) -> Asked:
+    """A request that continues a response remembered here, as one that says everything again."""
+    previous = chained(asked.body).previous
+    earlier = memory.get(previous) if previous is not None else None
+    return asked if earlier is None else replace(asked, body=continued(asked.body, earlier))
 
 
 async def _rest(reply: Reply, journal: Journal) -> bytes:

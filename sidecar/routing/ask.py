@@ -5,7 +5,7 @@ One request, as the router sees it.
 from collections.abc import Callable
 from enum import StrEnum
 
-from attrs import frozen
+from msgspec import Struct
 
 from sidecar.config.models import Route
 from sidecar.routing.session import SessionKey
@@ -26,8 +26,7 @@ class PinControl(StrEnum):
     """
 
 
-@frozen
-class Ask:
+class Ask(Struct, frozen=True, eq=False):
     """One request, as the router sees it."""
 
     requested: str | None

@@ -4,11 +4,14 @@ What was decided and why. The first rule that applies decides, and names itself.
 
 from enum import StrEnum
 
-from attrs import evolve, field, frozen
+from attrs import frozen
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sidecar.config.catalog import Catalog
 from sidecar.config.models import Route
 from sidecar.errors import ModelNotFound, RequestError
+from sidecar.fixed import fixed
 from sidecar.routing.verdict import Verdict
 
 MOST_SCORES = 3
@@ -72,7 +75,7 @@ class Lookup(StrEnum):
     """The request belongs to no session, or routing does not apply to it."""
 
 
-@frozen(slots=False)  # put together at every hit, which takes a third less this way
+@fixed
 class Pin:
     """A decision as a store keeps it: the ranked candidates, the route, when and why."""
 
@@ -108,8 +111,7 @@ class Failover:
     """The model that did; None when nobody could."""
 
 
-@frozen(slots=False)  # likewise
-class Held:
+class Held(Struct, frozen=True):
     """A pin that a store holds, for how long it will, and what it has seen so far."""
 
     pin: Pin
@@ -136,9 +138,8 @@ class Moved:
         return self.was is not None and self.was.pin.model != self.held.pin.model
 
 
-@frozen
-class Decision:
-    """Which model answers, and why."""
+class Decision(Struct, frozen=True):
+    """Which model answers, and why. No class of attrs, as `Held`: every request makes one, and C makes these."""
 
     candidates: tuple[str, ...]
     """Concrete model ids, best first; never empty."""
@@ -151,7 +152,7 @@ class Decision:
     """How long the session's pin will last if the session stays silent; None when it has none."""
     pin_now: Pin | None = None
     """The pin that the session has after this decision, or the one it has just released; None when it has none."""
-    verdict: Verdict | None = field(default=None, eq=False)
+    verdict: Verdict | None = None
     """What the classifier said, when it was asked."""
 
     @property
@@ -182,7 +183,7 @@ class Decision:
 
     def held(self, held: Held) -> "Decision":
         """This decision, now pinned for as long as `held` says."""
-        return evolve(self, expires_in_s=held.expires_in_s, pin_now=held.pin)
+        return replace(self, expires_in_s=held.expires_in_s, pin_now=held.pin)
 
 
 def decide(routes: tuple[Route, ...], catalog: Catalog, requested: str | None, verdict: Verdict | None) -> Decision:
@@ -201,9 +202,14 @@ def decide(routes: tuple[Route, ...], catalog: Catalog, requested: str | None, v
     return Decision((own_model(catalog, requested),), None, Reason.NO_MATCH, verdict=verdict)
 
 
-def from_pin(held: Held) -> Decision:
+_PINNED, _HIT = Reason.PINNED, Lookup.HIT
+"""An enum takes 0.1 µs to give one of its members, until Python 3.12."""
+
+
+def from_pin(held: Held, candidates: tuple[str, ...]) -> Decision:
+    """`candidates`: what is still configured of the pin's own; its first is."""
     pin = held.pin
-    return Decision(pin.candidates, pin.route, Reason.PINNED, Lookup.HIT, True, held.expires_in_s, pin)  # noqa: FBT003
+    return Decision(candidates, pin.route, _PINNED, _HIT, True, held.expires_in_s, pin)  # noqa: FBT003
 
 
 def own_model(catalog: Catalog, requested: str | None) -> str:

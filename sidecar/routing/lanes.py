@@ -16,9 +16,9 @@ of those who wait are kept warm by its requests (see warm.py), whether it inheri
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
-from attrs import evolve, frozen
+from attrs import frozen
+from msgspec import Struct
 
 from sidecar.config.models import LaneMode
 from sidecar.config.models import Lanes as Settings
@@ -49,7 +49,7 @@ AGENTS = (
 )
 
 
-class Laned(NamedTuple):
+class Laned(Struct, frozen=True):
     """A request's place: its session with the lane in it, the one whose pin it may begin with, and those who wait."""
 
     session: SessionKey
@@ -61,24 +61,24 @@ class Lanes:
     """Finds the lane of a request. `resolve`: a model's name -> its id, or None when nobody offers it."""
 
     def __init__(self, settings: Settings, resolve: Callable[[str], str | None]) -> None:
-        self._mode = settings.mode
+        self._single, self._by_name = settings.mode is LaneMode.SINGLE, settings.mode is LaneMode.BY_MODEL
         self._inherit = settings.inherit
         self._resolve = resolve
 
     def of(self, session: SessionKey, headers: Mapping[str, str], requested: str | None) -> Laned:
         """`headers` looks names up whatever their case; `requested`: the model, as the client wrote it."""
-        if self._mode is LaneMode.SINGLE:
+        if self._single:
             started_by = _parent_session(session, headers)
             return Laned(session) if started_by is None else Laned(session, waiting=(started_by,))
-        if self._mode is LaneMode.BY_MODEL:
+        if self._by_name:
             return Laned(self._by_model(session, requested))
         laned = _by_agent(session, headers)
-        return laned if self._inherit else laned._replace(parent=None)
+        return laned if self._inherit else Laned(laned.session, None, laned.waiting)
 
     def _by_model(self, session: SessionKey, requested: str | None) -> SessionKey:
         model = None if requested is None else self._resolve(requested)
         # What a wildcard covers may hold any character; a lane, like an id, is something a person can type.
-        return session if model is None or not is_session_id(model) else evolve(session, lane=model)
+        return session if model is None or not is_session_id(model) else session.in_lane(model)
 
 
 def _by_agent(session: SessionKey, headers: Mapping[str, str]) -> Laned:
@@ -91,15 +91,17 @@ def _by_agent(session: SessionKey, headers: Mapping[str, str]) -> Laned:
             continue
         parent = _name(headers, agents.parent)
         if parent is None or parent == main:
-            return Laned(evolve(session, lane=agent), session, (session,))
-        started_by = evolve(session, lane=parent)
-        return Laned(evolve(session, lane=agent), started_by, (started_by, session))
+            return Laned(session.in_lane(agent), session, (session,))
+        started_by = session.in_lane(parent)
+        return Laned(session.in_lane(agent), started_by, (started_by, session))
     return Laned(session)
 
 
 def _parent_session(session: SessionKey, headers: Mapping[str, str]) -> SessionKey | None:
-    parent = _name(headers, PARENT_SESSION)
-    return None if parent is None or parent == session.session_id else evolve(session, session_id=parent)
+    parent = headers.get(PARENT_SESSION)
+    if parent is None or parent == session.session_id or not is_session_id(parent):
+        return None
+    return SessionKey(parent, session.tenant, session.lane, session.source, session.drifted)
 
 
 def _name(headers: Mapping[str, str], header: str) -> str | None:

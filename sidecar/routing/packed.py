@@ -3,22 +3,26 @@ A pin as the table keeps it: small, for there may be a million.
 
 Thousands of sessions have the same candidates, route, reason and source: those are kept once. What a session has to
 itself are numbers, and a few numbers in one `bytes` take a fifth of what as many Python objects do. The pin that went
-in comes out equal, put together anew each time somebody asks. Every request of a pinned session asks, so nothing in
-`Entry.held` depends on how many scores there are: there is always room for `MOST_SCORES`.
+in comes out equal, put together anew when somebody asks. Every request of a pinned session asks, so the pins of a few
+sessions, among them those at work, are kept as they came out (`Unpacked`).
 """
 
 import struct
+from collections import deque
 from math import isnan, nan
 from typing import NamedTuple
 
-from attrs import define
+from msgspec import Struct
 
 from sidecar.routing.decision import MOST_SCORES, Failover, Held, Pin, Reason
 
 _NUMBERS = struct.Struct(f"{3 + MOST_SCORES}d")
+_MADE_AT = struct.Struct("d")
 
 MOST_COMMON = 1000
 """Of these remembered for sharing. Routes that came with requests are their clients' to invent."""
+MOST_UNPACKED = 4096
+"""Pins, of half a kilobyte: many times as many as there are agents at work at once."""
 _NO_SCORES = (("", 0.0),) * MOST_SCORES
 
 
@@ -36,9 +40,12 @@ class Common(NamedTuple):
     """How many there are."""
 
 
-@define(eq=False, weakref_slot=False)
-class Entry:
-    """One pin, and what is known of its session's time with it. Times are those of the table's clock but for the pin's."""
+class Entry(Struct, eq=False, gc=False):
+    """
+    One pin, and what is known of its session's time with it. Times are those of the table's clock but for the pin's.
+
+    Nothing in it can lead back to it, so the garbage collector need not look at a million of them.
+    """
 
     common: Common
     numbers: bytes
@@ -46,6 +53,8 @@ class Entry:
     expires_at: float
     turns: int
     failover: Failover | None = None
+    unpacked: Pin | None = None
+    """The pin, where `Unpacked` keeps it."""
 
     @property
     def model(self) -> str:
@@ -53,13 +62,18 @@ class Entry:
 
     @property
     def made_at(self) -> float:
-        return float(struct.unpack_from("d", self.numbers)[0])
+        return float(_MADE_AT.unpack_from(self.numbers)[0])
 
     def held(self, now: float) -> Held:
+        pin = self.unpacked or self.pin()
+        (made_at,) = _MADE_AT.unpack_from(self.numbers)
+        return Held(pin, self.expires_at - now, self.turns, now - made_at, self.failover)
+
+    def pin(self) -> Pin:
         candidates, route, reason, mixed, source, (one, two, three), count = self.common
-        made_at, decided_at_s, confidence, first, second, third = _NUMBERS.unpack(self.numbers)
+        _, decided_at_s, confidence, first, second, third = _NUMBERS.unpack(self.numbers)
         scores = ((one, first), (two, second), (three, third))
-        pin = Pin(
+        return Pin(
             candidates,
             route,
             reason,
@@ -69,11 +83,29 @@ class Entry:
             None if isnan(confidence) else confidence,
             scores if count == MOST_SCORES else scores[:count],
         )
-        return Held(pin, self.expires_at - now, self.turns, now - made_at, self.failover)
 
     def put(self, common: Common, numbers: bytes) -> None:
         self.common = common
         self.numbers = numbers
+        if self.unpacked is not None:
+            self.unpacked = self.pin()
+
+
+class Unpacked:
+    """Keeps the pins of the entries that it was given last, so that they need not be put together again."""
+
+    def __init__(self) -> None:
+        self._entries: deque[Entry] = deque()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def keep(self, entry: Entry) -> None:
+        """Of an entry whose pin is not kept. Of too many, the one that was unpacked first is packed again."""
+        if len(self._entries) >= MOST_UNPACKED:
+            self._entries.popleft().unpacked = None
+        entry.unpacked = entry.pin()
+        self._entries.append(entry)
 
 
 class Packing:

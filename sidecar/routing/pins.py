@@ -18,7 +18,7 @@ from types import MappingProxyType
 from sidecar.config.models import TtlPolicy
 from sidecar.routing.decision import Failover, Held, Moved, Pin
 from sidecar.routing.lately import Lately
-from sidecar.routing.packed import Entry, Packing
+from sidecar.routing.packed import Entry, Packing, Unpacked
 from sidecar.routing.watch import RemovedReason
 
 MOST_LATELY = 10_000
@@ -56,6 +56,7 @@ class PinTable:
         self._sliding = policy is TtlPolicy.SLIDING
         self._removed = removed
         self._packing = Packing()
+        self._unpacked = Unpacked()
         self._by_use: OrderedDict[str, Entry] = OrderedDict()
         # The first to expire stands first. When each use starts the time anew, that is the order of use itself.
         self._by_expiry: OrderedDict[str, Entry] = self._by_use if self._sliding else OrderedDict()
@@ -77,14 +78,19 @@ class PinTable:
 
     def get(self, key: str, now: float) -> Held | None:
         """The live pin of `key`, which is thereby used: its time to live starts anew if it slides, its turns grow."""
-        entry = self._live(key, now)
+        entry = self._by_use.get(key)
         if entry is None:
+            return None
+        if entry.expires_at <= now:
+            self._expire(key, entry, now)
             return None
         self._by_use.move_to_end(key)
         self.changes += 1
         entry.turns += 1
         if self._sliding:
             entry.expires_at = now + self._ttl_s
+        if entry.unpacked is None:
+            self._unpacked.keep(entry)
         return entry.held(now)
 
     def peek(self, key: str, now: float) -> Held | None:
@@ -162,15 +168,15 @@ class PinTable:
         # An OrderedDict looks up each key to find the next one; the dict that it is besides has them in a row.
         return list(self._by_use) if ordered else list(dict.__iter__(self._by_use))
 
-    def counts(self, now: float) -> Mapping[str, int]:
-        """Model -> how many live pins name it first."""
-        self.sweep(now)
+    def counts(self, now: float, most: int | None = None) -> Mapping[str, int]:
+        """Model -> how many live pins name it first; expired ones count beyond `most`, which are forgotten here."""
+        self.sweep(now, most)
         return MappingProxyType(self._by_model)
 
-    def sweep(self, now: float) -> int:
-        """Forgets every expired pin and says how many there were. Costs nothing when there is none."""
+    def sweep(self, now: float, most: int | None = None) -> int:
+        """Forgets expired pins, all or at most so many, and says how many. Costs nothing when there is none."""
         swept = 0
-        while self._forget_an_expired(now):
+        while swept != most and self._forget_an_expired(now):
             swept += 1
         return swept
 

@@ -6,9 +6,11 @@ through the constructor and are awaited, nothing else.
 """
 
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Protocol
 
 from attrs import evolve
+from msgspec.structs import replace
 
 from sidecar.config.catalog import Catalog
 from sidecar.config.models import Route, Routing
@@ -20,6 +22,9 @@ from sidecar.routing.session import SessionKey
 from sidecar.routing.verdict import Verdict
 from sidecar.routing.warm import Warm
 from sidecar.routing.watch import MoveReason, PinWatch, Unwatched, tell
+
+MOST_RANKED = 256
+"""Ranked lists of pins that are remembered to be offered. There are as many as routes, and what requests bring."""
 
 
 class Pins(Protocol):
@@ -65,6 +70,7 @@ class Router:
         watch: PinWatch | None = None,
     ) -> None:
         self._catalog = catalog
+        self._offered = lru_cache(MOST_RANKED)(self._still_offered)
         self._routes = routes
         self._pins = pins
         self._flights = flights
@@ -82,18 +88,24 @@ class Router:
         Raises RequestError when its inline preferences have a mistake, or when no route matched and there is neither
         a model of its own nor a default.
         """
-        if not self._applies(ask.requested):
+        if self._apply_to is not None and not self._applies(ask.requested):
             return Decision((own_model(self._catalog, ask.requested),), None, Reason.NOT_APPLIED)
-        if ask.session is None:
+        session = ask.session
+        if session is None:
             return await self._fresh(ask, self._judge)
-        if ask.is_side_call:  # whatever its `x-sidecar-pin` says: that is meant for the session's own requests
-            return evolve(await self._fresh(ask, self._judge), lookup=Lookup.SIDE_CALL)
-        if ask.control is PinControl.BYPASS:
-            return evolve(await self._fresh(ask, self._judge), lookup=Lookup.BYPASS)
+        if ask.is_side_call or (ask.control is not None and ask.control is PinControl.BYPASS):
+            # A side call whatever its `x-sidecar-pin` says: that is meant for the session's own requests.
+            lookup = Lookup.SIDE_CALL if ask.is_side_call else Lookup.BYPASS
+            return replace(await self._fresh(ask, self._judge), lookup=lookup)
         for waiting in ask.waiting:
             if self._warm.due(waiting.encoded, now):
                 await self._pins.get(waiting)
-        return await self._in_session(ask, ask.session, now)
+        held = await self._pins.get(session)
+        if held is not None and ask.control is None and (candidates := self._offered(held.pin.candidates)):
+            if not self._by_turns or not self._is_new_turn(ask):
+                return from_pin(held, candidates)  # as nearly every request of a session
+            return await self._together(session, lambda: self._anew(ask, session, held, now, MoveReason.TURN))
+        return await self._in_session(ask, session, held, now)
 
     async def preview(self, ask: Ask, judge: Judge) -> Decision:
         """
@@ -110,7 +122,7 @@ class Router:
             return self._from_pin(held)
         fresh = await self._fresh(ask, judge)
         if held is not None:
-            return evolve(fresh, lookup=Lookup.TURN) if offered else _named(fresh, Lookup.MODEL_GONE)
+            return replace(fresh, lookup=Lookup.TURN) if offered else _named(fresh, Lookup.MODEL_GONE)
         return fresh if ask.session is None else _named(fresh, await self._missed(ask.session))
 
     async def repin(
@@ -144,19 +156,14 @@ class Router:
         """Notes, beside the session's pin if it has one, that another model answered in place of its own."""
         await self._pins.note(session, failover)
 
-    async def _in_session(self, ask: Ask, session: SessionKey, now: float) -> Decision:
-        held = await self._pins.get(session)
+    async def _in_session(self, ask: Ask, session: SessionKey, held: Held | None, now: float) -> Decision:
+        """Where the pin does not decide by itself."""
         if ask.control is PinControl.RELEASE:
             return await self._release(ask, session, held)
         if ask.control is PinControl.REFRESH:
             return await self._anew(ask, session, held, now, MoveReason.REFRESH)
-        if held is None:
-            return await self._together(session, lambda: self._route_and_pin(ask, session, None, now))
-        if not self._is_offered(held.pin.model):
-            return await self._together(session, lambda: self._route_and_pin(ask, session, held.pin, now))
-        if self._is_new_turn(ask):
-            return await self._together(session, lambda: self._anew(ask, session, held, now, MoveReason.TURN))
-        return self._from_pin(held)
+        gone = None if held is None else held.pin
+        return await self._together(session, lambda: self._route_and_pin(ask, session, gone, now))
 
     def _is_new_turn(self, ask: Ask) -> bool:
         return self._by_turns and turns.is_users(ask.conversation())
@@ -246,16 +253,16 @@ class Router:
         if held is not None:
             await self._pins.delete(session)
             if self._is_offered(held.pin.model):
-                return evolve(self._from_pin(held), lookup=Lookup.RELEASED, expires_in_s=None)
-        return evolve(await self._fresh(ask, self._judge), lookup=Lookup.RELEASED)
+                return replace(self._from_pin(held), lookup=Lookup.RELEASED, expires_in_s=None)
+        return replace(await self._fresh(ask, self._judge), lookup=Lookup.RELEASED)
 
     async def _anew(self, ask: Ask, session: SessionKey, held: Held | None, now: float, why: MoveReason) -> Decision:
         """Routed again for the reason that `why` names, in the words of Lookup too."""
         lookup = Lookup(why.value)
-        fresh = evolve(await self._fresh(ask, self._judge), lookup=lookup)
+        fresh = replace(await self._fresh(ask, self._judge), lookup=lookup)
         if held is not None and fresh.failed and self._is_offered(held.pin.model):
             # Nobody could judge: the model the session has is a better answer than a change for no reason.
-            return evolve(self._from_pin(held), reason=fresh.reason, lookup=lookup, verdict=fresh.verdict)
+            return replace(self._from_pin(held), reason=fresh.reason, lookup=lookup, verdict=fresh.verdict)
         if self._is_to_be_pinned(fresh):
             mixed = held is not None and (held.pin.mixed or held.pin.model != fresh.model)
             pin = evolve(fresh.pin(now, session.source), mixed=mixed)
@@ -264,11 +271,12 @@ class Router:
         return fresh
 
     def _from_pin(self, held: Held) -> Decision:
-        """The pin's own ranked list, less the candidates that are no longer configured."""
-        decision = from_pin(held)
-        if all(map(self._is_offered, decision.candidates)):
-            return decision
-        return evolve(decision, candidates=tuple(filter(self._is_offered, decision.candidates)))
+        """Of a pin whose model is offered."""
+        return from_pin(held, self._offered(held.pin.candidates))
+
+    def _still_offered(self, candidates: tuple[str, ...]) -> tuple[str, ...]:
+        """A pin's ranked list, less what is no longer configured; empty when the model that the session has is not."""
+        return tuple(filter(self._is_offered, candidates)) if self._is_offered(candidates[0]) else ()
 
     def _is_offered(self, model: str) -> bool:
         return self._catalog.resolve(model) is not None
@@ -280,7 +288,7 @@ class Router:
 def _named(decision: Decision, lookup: Lookup) -> Decision:
     """`decision`, after a look into the pin table that found what `lookup` says; some of it is the decision's reason."""
     reason = _REASONS.get(lookup, decision.reason)
-    return evolve(decision, lookup=lookup, reason=reason)
+    return replace(decision, lookup=lookup, reason=reason)
 
 
 _REASONS = {Lookup.MODEL_GONE: Reason.MODEL_GONE, Lookup.PREFIX_CHANGED: Reason.PREFIX_CHANGED}

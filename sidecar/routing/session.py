@@ -7,11 +7,13 @@ clients for their own purposes; a value of theirs that we cannot use is passed o
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from attrs import field, frozen
 
 from sidecar.errors import InvalidSessionId
+from sidecar.fixed import fixed
 
 OWN_SOURCES = ("x-session-id", "x-model-affinity")
 IMPLICIT = "implicit"
@@ -32,9 +34,9 @@ def plain(value: object) -> str | None:
     return value if isinstance(value, str) and is_session_id(value) else None
 
 
-@frozen
+@frozen(eq=False)
 class Source:
-    """One place where a request may name its session."""
+    """One place where a request may name its session. Each is its own: to look one up by its fields takes longer."""
 
     name: str
     """A header's name in small letters, or `body:` and a path."""
@@ -68,7 +70,7 @@ class NoFields:
 NO_FIELDS = NoFields()
 
 
-@frozen(cache_hash=True)
+@fixed
 class SessionKey:
     """One session, as stores know it: two different triples never have the same `encoded`."""
 
@@ -80,11 +82,18 @@ class SessionKey:
     """What named it: a header, `body:` and a path, or `implicit`."""
     drifted: bool = field(default=False, eq=False)
     """Implicit sessions: whether the conversation was here not long ago with another system prompt or other tools."""
+    encoded: str = field(init=False, eq=False, repr=False)
+    """Lengths before contents, so that no content can imitate a boundary."""
 
-    @property
-    def encoded(self) -> str:
-        """Lengths before contents, so that no content can imitate a boundary."""
+    @encoded.default
+    def _encoded(self) -> str:
+        if not self.tenant and not self.lane:  # as nearly all of them
+            return f"0:0:{self.session_id}"
         return f"{len(self.tenant)}:{self.tenant}{len(self.lane)}:{self.lane}{self.session_id}"
+
+    def in_lane(self, lane: str) -> "SessionKey":
+        """Not by `evolve`, which takes eight times as long: requests of sub-agents need one or two of them."""
+        return SessionKey(self.session_id, self.tenant, lane, self.source, self.drifted)
 
     @classmethod
     def decoded(cls, encoded: str, source: str = "") -> "SessionKey":
@@ -103,25 +112,39 @@ def _cut(text: str) -> tuple[str, str]:
     return rest[:length], rest[length:]
 
 
+def named(source: Source, value: object, tenant: str) -> SessionKey | None:
+    """The session that a value of `source` names, or None. Raises as `session_of`."""
+    session_id = source.read(value)
+    return None if session_id is None else SessionKey(session_id, tenant, "", source.name)
+
+
 def session_of(
     headers: Mapping[str, str],
     fields: Fields = NO_FIELDS,
     sources: Sequence[Source] = (),
     tenant: str = "",
+    by_header: Callable[[Source, str, str], SessionKey | None] = named,
 ) -> SessionKey | None:
     """
     The session a request of `tenant` belongs to, or None. `headers` looks names up whatever their case; `sources` are
-    asked in order, after our own headers.
+    asked in order, after our own headers. `by_header`: `named`, or what remembers its answers; it is not asked about a
+    value that is too long for an id.
 
     Raises InvalidSessionId when `X-Session-Id` or `X-Model-Affinity` is not 1 to 256 visible ASCII characters.
     """
-    for name in OWN_SOURCES:
-        if (session_id := headers.get(name)) is not None:
-            return SessionKey(checked(session_id, name), tenant, source=name)
+    for source in _OWN:
+        if (value := headers.get(source.name)) is not None:
+            return (by_header if len(value) <= LONGEST_ID else named)(source, value, tenant)
     for source in sources:
-        value = headers.get(source.name) if source.path is None else fields.at(source.path)
-        if value is not None and (named := source.read(value)) is not None:
-            return SessionKey(named, tenant, source=source.name)
+        if source.path is not None:
+            found = fields.at(source.path)
+            key = None if found is None else named(source, found, tenant)
+        elif (value := headers.get(source.name)) is not None:
+            key = (by_header if len(value) <= LONGEST_ID else named)(source, value, tenant)
+        else:
+            continue
+        if key is not None:
+            return key
     return None
 
 
@@ -136,3 +159,10 @@ def checked(session_id: str, source: str) -> str:
             param=source,
         )
     return session_id
+
+
+def _own(name: str) -> Source:
+    return Source(name, "whoever follows our contract", "a session id, or refused", partial(checked, source=name))
+
+
+_OWN = tuple(map(_own, OWN_SOURCES))

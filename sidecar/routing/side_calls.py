@@ -140,21 +140,22 @@ KNOWN: Mapping[str, tuple[Recogniser, ...]] = {
 
 def side_call_of(headers: Mapping[str, str], request: Request) -> SideCall | None:
     """What `request` is asked for by its client itself; None for a turn. `headers`: names in whatever case."""
+    recognisers = KNOWN.get(headers.get("user-agent", "").partition("/")[0])
+    return None if recognisers is None else _known(recognisers, headers, request)
+
+
+def _known(recognisers: tuple[Recogniser, ...], headers: Mapping[str, str], request: Request) -> SideCall | None:
     beginning: tuple[str, str] | None = None
-    for known in KNOWN.get(headers.get("user-agent", "").partition("/")[0], ()):
-        if request.has_tools and not known.may_have_tools:
+    has_tools = request.has_tools
+    for known in recognisers:
+        if has_tools and not known.may_have_tools:
             continue
         if known.header is not None:
             name, value = known.header
             found = headers.get(name) == value
         else:
-            beginning = beginning or _beginning(request)
-            found = known.knows(*beginning)
+            beginning = beginning or request.beginning()
+            found = known.knows(beginning[0][:HEAD], beginning[1])
         if found:
             return known.call
     return None
-
-
-def _beginning(request: Request) -> tuple[str, str]:
-    opening = request.opening()
-    return opening.system[:HEAD], opening.first_user

@@ -10,7 +10,7 @@ from attrs import frozen
 from sidecar.config.models import CacheKind, Config, Routing
 from sidecar.routing.pins import PinTable
 from sidecar.stores import PinStore
-from sidecar.stores.memory import MemoryStore
+from sidecar.stores.memory import MemoryStore, swept
 from sidecar.stores.reach import StoreWatch
 from sidecar.stores.shared import SharedStore
 from sidecar.telemetry.meter import Metrics
@@ -45,9 +45,10 @@ async def remembering(config: Config, metrics: Metrics) -> AsyncIterator[Remembe
         store = MemoryStore(table, time.monotonic, partial(metrics.store_counter, "memory"))
         remembered = Remembered(store, store, table, lambda: (True, "memory, in this process"))
         _watch(metrics, "memory", remembered)
-        yield remembered
+        async with swept(store):
+            yield remembered
         return
-    async with _shared(policy, metrics, table) as remembered:
+    async with _shared(policy, metrics, table) as remembered, swept(remembered.near):
         _watch(metrics, "redis", remembered)
         yield remembered
 

@@ -89,7 +89,7 @@ async def serve(
         enter = stack.enter_async_context
         made = await _made(config, stack)
         state, listeners = made.state, made.listeners
-        server = data_server(_door(made))
+        server = data_server(_door(made), fast=config.listener.fast_path)
         _watch(made, server)
         admin = await _admin_port(made, _groups(made, stopping.set), seat, stack)
         address, port = config.listener.address, config.listener.port

@@ -21,8 +21,10 @@ class CannotBind(SidecarError):
     code = "cannot_bind"
 
 
-def data_server(door: Door) -> HttpServer:
-    return HttpServer(door, auto_decompress=False, access_log=None, keepalive_timeout=75.0, lingering_time=2.0)
+def data_server(door: Door, *, fast: bool) -> HttpServer:
+    return HttpServer(
+        door, fast=fast, auto_decompress=False, access_log=None, keepalive_timeout=75.0, lingering_time=2.0
+    )
 
 
 def data_runner(server: HttpServer) -> web.ServerRunner:

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from attrs import frozen
 
@@ -13,13 +14,14 @@ from sidecar.config.catalog import Catalog
 from sidecar.config.models import Config
 from sidecar.routing.breaker import State as CircuitState
 from sidecar.server.deciding import Brain
-from sidecar.telemetry.access import access_log
+from sidecar.telemetry.access import AccessLog, access_log
 from sidecar.telemetry.lag import lag_watched
 from sidecar.telemetry.meter import Metrics
 from sidecar.telemetry.pseudonym import Pseudonyms
 from sidecar.telemetry.recent import Recent
 from sidecar.telemetry.record import Teller
 from sidecar.telemetry.tally import Values
+from sidecar.telemetry.telling import Telling
 from sidecar.telemetry.trace import Traces
 from sidecar.telemetry.tracer import open_tracer
 from sidecar.upstream.client import Client
@@ -55,6 +57,10 @@ async def watchers(config: Config, metrics: Metrics) -> AsyncIterator[Watchers]:
             )
         )
         tellers += [teller.told for teller in (tracer, access) if teller is not None]
+        telling = Telling(tellers)
+        stack.callback(telling.stop)
+        metrics.before_read(telling.catch_up)
+        recent.before_read(telling.catch_up)
         metrics.watch(
             "sidecar_telemetry_dropped", lambda: {**lost, ("span",): 0 if tracer is None else tracer.dropped()}
         )
@@ -64,9 +70,15 @@ async def watchers(config: Config, metrics: Metrics) -> AsyncIterator[Watchers]:
             recent,
             Traces(config.tracing.random_sampling, exporting=tracer is not None),
             Pseudonyms(None if key is None else key.reveal()),
-            tuple(tellers),
-            _nothing if access is None else access.reopen,
+            (telling.told,),
+            _nothing if access is None else partial(_reopened, telling, access),
         )
+
+
+def _reopened(telling: Telling, access: AccessLog) -> None:
+    """What was answered before goes into the old file."""
+    telling.catch_up()
+    access.reopen()
 
 
 def _nothing() -> None:

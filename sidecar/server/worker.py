@@ -21,6 +21,7 @@ from pathlib import Path
 import msgspec
 from attrs import frozen
 
+from sidecar import loop
 from sidecar.config.models import Config
 from sidecar.errors import ConfigError, SidecarError
 from sidecar.server.seat import Seat
@@ -92,6 +93,7 @@ async def work(assignment: Assignment, channel: socket.socket) -> int:
     watching = asyncio.create_task(_parent_gone(reader, assignment.seat, stop))
     try:
         async with serve(assignment.config, stop, assignment.seat) as serving:
+            loop.settle()
             await _say(writer, Report(listener=serving.listener))
             await stop.wait()
     except SidecarError as exc:
@@ -105,9 +107,8 @@ async def work(assignment: Assignment, channel: socket.socket) -> int:
 
 def _signalled(stop: asyncio.Event) -> None:
     """SIGINT is for the parent: a terminal sends it to all at once."""
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
-    loop.add_signal_handler(signal.SIGINT, lambda: None)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, lambda: None)
 
 
 async def _opened(channel: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -140,12 +140,13 @@ class Workers:
         assignment = self._assignments[number]
         here, there = socket.socketpair()
         with there:
-            # In a group of its own: what a terminal sends at Ctrl-C reaches the parent alone.
+            # In a session of its own: what a terminal sends at Ctrl-C reaches the parent alone. A process group would do,
+            # but uvloop knows no `process_group`.
             process = await asyncio.create_subprocess_exec(
                 *COMMAND,
                 stdin=there.fileno(),
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-                process_group=0,
+                start_new_session=True,
             )
         self._processes.add(process)
         reader, writer = await asyncio.open_connection(sock=here)

@@ -6,15 +6,19 @@ makes `claim` and `move` atomic.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 
 from sidecar.routing.decision import Failover, Held, Moved, Pin
 from sidecar.routing.pins import PinTable
 from sidecar.routing.session import SessionKey
 from sidecar.stores import uncounted
 
-SCANNED_AT_ONCE = 200
-"""Pins, before the event loop may run something else: half a millisecond's worth."""
+SWEPT_AT_ONCE = 50
+"""Expired pins, before the event loop may run something else: a quarter of a millisecond's worth."""
+SWEEP_EVERY_S = 1.0
+SCANNED_AT_ONCE = 25
+"""Pins, before the event loop may run something else: with what is written of each, half a millisecond's worth."""
 
 
 class MemoryStore:
@@ -87,10 +91,36 @@ class MemoryStore:
         return True, "memory: in this process, gone when it stops"
 
     def count_now(self) -> int:
-        """`count` for whoever cannot wait, such as a gauge."""
-        self._table.sweep(self._clock())
+        """`count` for whoever cannot wait, such as a gauge: a moment's worth of expired pins may be among them."""
+        self.sweep_some()
         return len(self._table)
 
     def counts_now(self) -> Mapping[str, int]:
-        """Model -> how many live pins name it first, now and for as long as nothing changes."""
-        return self._table.counts(self._clock())
+        """Model -> how many pins name it first, as `count_now` counts them, and for as long as nothing changes."""
+        return self._table.counts(self._clock(), SWEPT_AT_ONCE)
+
+    def sweep_some(self) -> bool:
+        """Forgets expired pins, if there are any, but holds the event loop for no longer; whether there may be more."""
+        return self._table.sweep(self._clock(), SWEPT_AT_ONCE) == SWEPT_AT_ONCE
+
+
+@asynccontextmanager
+async def swept(store: MemoryStore, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> AsyncIterator[None]:
+    """
+    While inside, expired pins of `store` are forgotten within about a second, a few at a time. Otherwise whoever next
+    counts them would have to: of a million 4 s, during which nobody is answered.
+    """
+
+    async def sweep() -> None:
+        while True:
+            await sleep(SWEEP_EVERY_S)
+            while store.sweep_some():
+                await sleep(0)
+
+    task = asyncio.get_running_loop().create_task(sweep())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

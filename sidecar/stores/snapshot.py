@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import Self
 
 from attrs import evolve, frozen
+from msgspec.structs import replace
 
 from sidecar.routing.decision import Held
 from sidecar.routing.pins import PinTable
@@ -264,7 +265,7 @@ class Snapshot:
             return held
         if not self._offered(candidates[0]):
             return None
-        return evolve(held, pin=evolve(held.pin, candidates=tuple(filter(self._offered, candidates))))
+        return replace(held, pin=evolve(held.pin, candidates=tuple(filter(self._offered, candidates))))
 
     async def _refuse(self, why: str) -> bool:
         """The file is not used; whoever wants to know why finds it beside the next."""

@@ -15,15 +15,14 @@ such, its memory and its files, gets a label `worker` instead: a sum of open fil
 say nothing.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import msgspec
 from attrs import Factory, define
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
-from prometheus_client.samples import Sample
 
-from sidecar.telemetry.exposition import View
+from sidecar.telemetry.families import Counted, Labels
 
 LARGEST = frozenset(
     {
@@ -49,17 +48,16 @@ OWN = ("process_", "python_")
 """What is said of a process as such: its series are kept apart by a label `worker`."""
 WORKER = "worker"
 
-Series = tuple[str, tuple[tuple[str, str], ...]]
-"""The name of a sample and its labels."""
-
 
 class Family(msgspec.Struct, array_like=True, frozen=True):
-    """One metric of one process, as it goes from there to here."""
+    """One metric of one process, as it goes from there to here. The fields are those of `Counted`."""
 
     name: str
     help: str
     kind: str
-    samples: list[tuple[str, dict[str, str], float]]
+    labels: Labels
+    bounds: Labels
+    rows: list[tuple[Labels, list[float]]]
 
     @property
     def adds_up(self) -> bool:
@@ -73,15 +71,19 @@ class Family(msgspec.Struct, array_like=True, frozen=True):
 
 def reading(registry: Collector) -> list[Family]:
     """All of a registry's numbers, at this moment."""
-    return [
-        Family(
-            family.name,
-            family.documentation,
-            family.type,
-            [(each.name, each.labels, float(each.value)) for each in family.samples],  # some gauges are true or false
-        )
-        for family in View(registry).collect()
-    ]
+    return [_read(family if isinstance(family, Counted) else _counted(family)) for family in registry.collect()]
+
+
+def _read(family: Counted) -> Family:
+    rows = [(labels, list(numbers)) for labels, numbers in family.rows]
+    return Family(family.name, family.documentation, family.type, family.labels, family.bounds, rows)
+
+
+def _counted(family: Metric) -> Counted:
+    """What prometheus_client says of the process and of Python: counters and gauges, each with labels of its own."""
+    labels = tuple(family.samples[0].labels) if family.samples else ()
+    rows = [(tuple(sample.labels.values()), (float(sample.value),)) for sample in family.samples]
+    return Counted(family.name, family.documentation, family.type, labels, rows=rows)
 
 
 def encoded(families: list[Family]) -> bytes:
@@ -124,8 +126,8 @@ class Merged(Collector):
         for family in share.families:
             if family.adds_up:
                 before = self._ended.get(family.name)
-                values = _combined([family] if before is None else [before, family])
-                self._ended[family.name] = _family(family, values)
+                rows = _combined([family] if before is None else [before, family])
+                self._ended[family.name] = msgspec.structs.replace(family, rows=list(rows))
 
     def collect(self) -> Iterable[Metric]:
         found: dict[str, list[Family]] = {name: [family] for name, family in self._ended.items()}
@@ -133,41 +135,25 @@ class Merged(Collector):
             for family in share.families:
                 found.setdefault(family.name, []).append(_labelled(family, share.label) if family.is_own else family)
         for families in found.values():
-            yield _metric(_family(families[0], _combined(families)))
+            first = families[0]
+            yield Counted(first.name, first.help, first.kind, first.labels, first.bounds, _combined(families))
 
 
 def _labelled(family: Family, worker: str) -> Family:
-    samples = [(name, {**labels, WORKER: worker}, value) for name, labels, value in family.samples]
-    return Family(family.name, family.help, family.kind, samples)
+    rows = [((*labels, worker), numbers) for labels, numbers in family.rows]
+    return msgspec.structs.replace(family, labels=(*family.labels, WORKER), rows=rows)
 
 
-def _combined(families: list[Family]) -> dict[Series, float]:
-    """Series by series. A series that one of them alone has is as that one says."""
-    values: dict[Series, float] = {}
+def _combined(families: list[Family]) -> Iterator[tuple[Labels, list[float]]]:
+    """Series by series, as they are asked for. A series that one of them alone has is as that one says."""
+    found: dict[Labels, list[list[float]]] = {}
     for family in families:
-        for series, value in _series(family):
-            there = values.get(series)
-            values[series] = value if there is None else _of_both(family.name, there, value)
-    return values
+        for labels, numbers in family.rows:
+            found.setdefault(labels, []).append(numbers)
+    for labels, those in found.items():
+        yield labels, those[0] if len(those) == 1 else _of_all(families[0].name, those)
 
 
-def _series(family: Family) -> Iterator[tuple[Series, float]]:
-    for name, labels, value in family.samples:
-        yield (name, tuple(labels.items())), value
-
-
-def _of_both(name: str, one: float, other: float) -> float:
-    if name in LARGEST:
-        return max(one, other)
-    return min(one, other) if name in SMALLEST else one + other
-
-
-def _family(like: Family, values: dict[Series, float]) -> Family:
-    samples = [(name, dict(labels), value) for (name, labels), value in values.items()]
-    return Family(like.name, like.help, like.kind, samples)
-
-
-def _metric(family: Family) -> Metric:
-    metric = Metric(family.name, family.help, family.kind)
-    metric.samples = [Sample(name, labels, value) for name, labels, value in family.samples]
-    return metric
+def _of_all(name: str, those: Collection[list[float]]) -> list[float]:
+    combine = max if name in LARGEST else min if name in SMALLEST else sum
+    return [combine(each) for each in zip(*those, strict=True)]

@@ -6,10 +6,11 @@ pins) is told as it happens. Requests of one kind count in the same series, whic
 only: there are as many kinds as their closed labels have combinations that occur.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from attrs import frozen
 from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -53,6 +54,22 @@ class _Series:
     saved_seconds: Cell
 
 
+class _Registry(CollectorRegistry):
+    """One that is up to date whenever it is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.catch_up: Callable[[], None] = _nothing
+
+    def collect(self) -> Iterator[Metric]:
+        self.catch_up()
+        return iter(super().collect())
+
+
+def _nothing() -> None:
+    """Whoever tells, tells at once."""
+
+
 class Metrics:
     """
     One registry per server object: two servers in one process do not share a number.
@@ -69,7 +86,7 @@ class Metrics:
         vendors: Iterable[str] = (),
         classifier: str = "embedded",
     ) -> None:
-        self.registry = CollectorRegistry()
+        self.registry = _Registry()
         self._models = frozenset(models)
         self._routes = frozenset(routes)
         self._classifier = classifier
@@ -100,6 +117,10 @@ class Metrics:
     def watch(self, name: str, ask: Callable[[], Values]) -> None:
         """`ask` is called at each scrape for the values of a gauge. Raises KeyError for a name that is none."""
         self._asked[name].watch(ask)
+
+    def before_read(self, catch_up: Callable[[], None]) -> None:
+        """`catch_up` is called before the registry is read: it tells of what nobody was told yet."""
+        self.registry.catch_up = catch_up
 
     # Once per request, when it is over
 

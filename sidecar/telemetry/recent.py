@@ -2,20 +2,21 @@
 The last quarter of an hour: what became of lookups and requests, in steps of five seconds, and the latest decisions.
 
 For the console and `sidecar top`, where no Prometheus is at hand. Memory is bounded by the number of steps and of
-decisions, whatever clients send, and being told costs about a microsecond: what is shown is worked out when somebody
-looks.
+decisions, whatever clients send, and being told costs half a microsecond: what is shown is worked out when somebody
+looks. Of a record only texts and numbers are kept. Kept as it is, it would hold back all that was made for its request,
+and the next one would find none of that memory warm.
 
 Only requests for models count: probes of `/healthz` would drown a quiet hour.
 """
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from attrs import Factory, define
 
 from sidecar.errors import InvalidSessionId
-from sidecar.routing.decision import Decision, Lookup
+from sidecar.routing.decision import Lookup, Reason
 from sidecar.telemetry.record import Record
 
 STEP_S = 5
@@ -44,14 +45,40 @@ class _Step:
     moved: int = 0
 
 
+class _Latest(NamedTuple):
+    """A request that was decided."""
+
+    began_at_s: float
+    seconds: float
+    endpoint: str
+    model: str
+    decided: str
+    route: str | None
+    reason: Reason
+    lookup: Lookup
+    source: str | None
+    session: str
+    status: int
+    code: str | None
+    failover: str | None
+    moved: bool
+    trace_id: str
+
+
 class Recent:
     """`told` is a `sidecar.telemetry.record.Teller`. `clock`: Unix time, seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
+        self._catch_up: Callable[[], None] = _nothing
         self._steps: dict[int, _Step] = {}
-        self._latest: deque[Record] = deque(maxlen=LATEST)
+        self._latest: deque[tuple[Any, ...]] = deque(maxlen=LATEST)
+        """The fields of `_Latest`: made when read, that takes as long as all the rest."""
         self._totals = _Step()
+
+    def before_read(self, catch_up: Callable[[], None]) -> None:
+        """`catch_up` is called before each `snapshot`: it tells of what nobody was told yet."""
+        self._catch_up = catch_up
 
     def told(self, record: Record) -> None:
         """Counts one request, in the step in which it ended."""
@@ -60,7 +87,26 @@ class Recent:
         step = self._steps.get(at := int(self._clock()) // STEP_S) or self._begin(at)
         step.requests += 1
         if (decision := record.decision) is not None:
-            self._latest.append(record)
+            session, model = record.session, decision.candidates[0]
+            self._latest.append(
+                (
+                    record.began_at_s,
+                    record.seconds,
+                    record.endpoint,
+                    record.model or model,
+                    model,
+                    decision.route,
+                    decision.reason,
+                    decision.lookup,
+                    None if session is None else session.source,
+                    record.session_hash,
+                    record.status,
+                    record.code,
+                    record.failover,
+                    record.moved,
+                    record.trace.trace_id,
+                )
+            )
             _count(step, decision.lookup)
         if record.failover is not None:
             step.failovers += 1
@@ -85,6 +131,7 @@ class Recent:
         start; `lookups_total` counts what could have been a hit. `model` is the one that answered, `decided` the one
         that the decision put first; `session` is a hash.
         """
+        self._catch_up()
         now = self._clock()
         last = int(now) // STEP_S
         steps = [(at * STEP_S, self._steps.get(at) or _Step()) for at in range(last - STEPS + 1, last + 1)]
@@ -95,7 +142,7 @@ class Recent:
                 {"at": at, **{outcome: step.lookups.get(outcome, 0) for outcome in OUTCOMES}} for at, step in steps
             ],
             "requests": [{"at": at, **_counts(step)} for at, step in steps],
-            "decisions": [_shown(record, record.decision) for record in reversed(self._latest) if record.decision],
+            "decisions": [_shown(_Latest(*latest)) for latest in reversed(self._latest)],
             **self._since_start(),
         }
 
@@ -119,6 +166,10 @@ class Recent:
         }
 
 
+def _nothing() -> None:
+    """Whoever tells, tells at once."""
+
+
 def _count(step: _Step, outcome: str) -> None:
     step.lookups[outcome] = step.lookups.get(outcome, 0) + 1
 
@@ -136,21 +187,21 @@ def _counts(step: _Step) -> dict[str, int]:
     return {"count": step.requests, "errors": step.errors, "failovers": step.failovers, "moved": step.moved}
 
 
-def _shown(record: Record, decision: Decision) -> dict[str, Any]:
+def _shown(latest: _Latest) -> dict[str, Any]:
     return {
-        "at": round(record.began_at_s + record.seconds, 3),
-        "endpoint": record.endpoint,
-        "model": record.model or decision.model,
-        "decided": decision.model,
-        "route": decision.route,
-        "reason": decision.reason.value,
-        "pin": decision.lookup.value,
-        "source": None if record.session is None else record.session.source,
-        "session": record.session_hash,
-        "ms": round(record.seconds * 1000, 3),
-        "status": record.status,
-        "code": record.code,
-        "failover": record.failover,
-        "moved": record.moved,
-        "trace_id": record.trace.trace_id,
+        "at": round(latest.began_at_s + latest.seconds, 3),
+        "endpoint": latest.endpoint,
+        "model": latest.model,
+        "decided": latest.decided,
+        "route": latest.route,
+        "reason": latest.reason.value,
+        "pin": latest.lookup.value,
+        "source": latest.source,
+        "session": latest.session,
+        "ms": round(latest.seconds * 1000, 3),
+        "status": latest.status,
+        "code": latest.code,
+        "failover": latest.failover,
+        "moved": latest.moved,
+        "trace_id": latest.trace_id,
     }

@@ -8,17 +8,12 @@ fiftieth of the time. They also have no `_created` series, which nobody asks for
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
-from itertools import accumulate
 
-from prometheus_client import metrics_core
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from sidecar.telemetry.metrics import Kind, Metric
-
-Labels = tuple[str, ...]
-"""Values, in the order of the metric's label names."""
+from sidecar.telemetry.families import Counted, Labels, Row
+from sidecar.telemetry.metrics import Metric
 
 
 class Cell:
@@ -56,12 +51,8 @@ class Tally(Collector):
 
         return count
 
-    def collect(self) -> Iterable[metrics_core.Metric]:
-        metric = self.metric
-        family = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
-        for labels, cell in self._cells.items():
-            family.add_metric(labels, cell.value)
-        yield family
+    def collect(self) -> Iterable[Counted]:
+        yield _counted(self.metric, [(labels, (cell.value,)) for labels, cell in self._cells.items()])
 
 
 class Bins:
@@ -85,6 +76,7 @@ class Spread(Collector):
 
     def __init__(self, metric: Metric) -> None:
         self.metric = metric
+        self._bounds = (*map(floatToGoString, metric.buckets), "+Inf")
         self._rows: dict[Labels, Bins] = {}
 
     def bins(self, *labels: str) -> Bins:
@@ -97,13 +89,9 @@ class Spread(Collector):
     def observe(self, value: float, *labels: str) -> None:
         self.bins(*labels).observe(value)
 
-    def collect(self) -> Iterable[metrics_core.Metric]:
-        metric = self.metric
-        family = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
-        bounds = [*map(floatToGoString, metric.buckets), "+Inf"]
-        for labels, bins in self._rows.items():
-            family.add_metric(labels, list(zip(bounds, accumulate(bins.counts), strict=True)), bins.sum)
-        yield family
+    def collect(self) -> Iterable[Counted]:
+        rows = [(labels, (*bins.counts, bins.sum)) for labels, bins in self._rows.items()]
+        yield _counted(self.metric, rows, self._bounds)
 
 
 Values = Mapping[Labels, float]
@@ -120,18 +108,14 @@ class Asked(Collector):
         """`ask` gives label values -> value, cheaply. Several may each give a part."""
         self._ask.append(ask)
 
-    def describe(self) -> Iterable[metrics_core.Metric]:
+    def describe(self) -> Iterable[Counted]:
         """Its name, for the registry, before there is anybody to ask."""
-        yield self._family()
+        yield _counted(self.metric)
 
-    def collect(self) -> Iterable[metrics_core.Metric]:
-        family = self._family()
-        for ask in self._ask:
-            for labels, value in ask().items():
-                family.add_metric(labels, value)
-        yield family
+    def collect(self) -> Iterable[Counted]:
+        rows = [(labels, (float(value),)) for ask in self._ask for labels, value in ask().items()]
+        yield _counted(self.metric, rows)  # floats, since some gauges are true or false
 
-    def _family(self) -> CounterMetricFamily | GaugeMetricFamily:
-        metric = self.metric
-        kind = CounterMetricFamily if metric.kind is Kind.COUNTER else GaugeMetricFamily
-        return kind(metric.name, metric.help, labels=metric.labels)
+
+def _counted(metric: Metric, rows: Iterable[Row] = (), bounds: Labels = ()) -> Counted:
+    return Counted(metric.name, metric.help, metric.kind.value, metric.labels, bounds, rows)

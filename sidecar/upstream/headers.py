@@ -9,9 +9,11 @@ What stops at a proxy by law: RFC 9110 section 7.6.1. What stops here by choice 
 
 import re
 from collections.abc import Collection, Iterable
+from operator import itemgetter
 
 from multidict import CIMultiDict
 
+from sidecar.upstream.answer import pairs_of
 from sidecar.upstream.providers import Auth
 from sidecar.upstream.target import Target
 from sidecar.wire.formats import Format
@@ -21,6 +23,7 @@ Headers = Collection[tuple[str, str]]
 
 ANTHROPIC_VERSION = "2023-06-01"
 """https://docs.anthropic.com/en/api/versioning"""
+_VERSION = "anthropic-version"
 
 _HOP_BY_HOP = frozenset(
     {
@@ -62,40 +65,84 @@ _NOT_RELAYED = _HOP_BY_HOP | frozenset(
 _CORS = "access-control-"
 """A provider's permission to other web sites would be one to use our keys from there. Ours is configured."""
 
+_NEVER = frozenset({"", "connection"})
+"""What `_Known` calls a header that never crosses, and one that says which others do not."""
+_OF_ANOTHER_BODY = _NEVER | _OF_THE_BYTES | {"content-length", "content-type", "etag", "accept-ranges"}
+
+MOST_NAMES = 256
+LONG_NAME = 64
+"""In characters. A longer one is looked at each time."""
+
 _SUBSCRIPTION = "sk-ant-oat"
 """How Anthropic's OAuth tokens begin; it takes them as a bearer and never as an x-api-key."""
+_name_of, _value_of = itemgetter(0), itemgetter(1)
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_first = itemgetter(0)
 _BREAK = re.compile(r"[\r\n\0]")
 
 
-def to_provider(
-    client: Headers,
-    target: Target,
-    *,
-    request_id: str,
-    traceparent: str | None = None,
-    rewritten: bool = False,
-    decoded: bool = False,
-) -> CIMultiDict[str]:
+class Outgoing:
     """
-    The headers of the request to the provider. Without `traceparent` the client's own crosses.
+    The headers of the requests to one target. What can be known before there is a request is worked out once, with the
+    keys in it: it lives as long as the configuration that they are of.
+    """
 
-    `rewritten`: the body is not, byte for byte, what the client sent, and its digests end here. `decoded`: nor is it
-    encoded as the client said; what is sent must be plain. To be sent with aiohttp's own default headers turned off.
-    """
-    added = _added(client, target, request_id, traceparent)
-    configured = _configured(target)
-    if configured:
-        theirs = {name.lower() for name in target.headers}
-        added = [header for header in added if header[0].lower() not in theirs] + configured
-    stays = {*_NOT_SENT, *_connection(client), *(name.lower() for name, _ in added)}
-    stays |= _OF_THE_BYTES if decoded or target.translated else _DIGESTS if rewritten else frozenset()
-    stays |= frozenset() if target.passthrough_auth else _ACCOUNT
-    foreign = (_OUR_PREFIX, *(_FAMILY[target.interface] if target.translated else ()))
-    sent = CIMultiDict(_sound(_crossing(client, stays, foreign) + added))
-    if target.interface is Format.MESSAGES:
-        sent.setdefault("anthropic-version", ANTHROPIC_VERSION)
-    return sent
+    __slots__ = ("_fixed", "_known", "_needs_version", "_passes_key", "_stays", "_target", "_theirs")
+
+    def __init__(self, target: Target) -> None:
+        configured = _configured(target)
+        self._target = target
+        self._passes_key = target.passthrough_auth
+        self._needs_version = target.interface is Format.MESSAGES
+        self._theirs = frozenset(name.lower() for name in target.headers) if configured else frozenset()
+        own = _dialect(target) + ([] if target.passthrough_auth else _key(target, _own_key(target)))
+        self._fixed = self._allowed(own) + configured
+        self._stays: dict[tuple[bool, bool, bool], frozenset[str]] = {}
+        never = _NOT_SENT if target.passthrough_auth else _NOT_SENT | _ACCOUNT
+        foreign = (_OUR_PREFIX, *(_FAMILY[target.interface] if target.translated else ()))
+        self._known = _Known(never, foreign)
+
+    def of(
+        self,
+        client: Headers,
+        *,
+        request_id: str,
+        traceparent: str | None = None,
+        rewritten: bool = False,
+        decoded: bool = False,
+    ) -> list[tuple[str, str]]:
+        """
+        Those of the request that carries `client` on. Without `traceparent` the client's own crosses.
+
+        `rewritten`: the body is not, byte for byte, what the client sent, and its digests end here. `decoded`: nor is
+        it encoded as the client said; what is sent must be plain. To be sent with no default headers beside them.
+        """
+        which = (traceparent is not None, rewritten, decoded)
+        sent = _crossing(client, self._known, self._stays.get(which) or self._staying(*which))
+        if "x-request-id" not in self._theirs:
+            sent.append(("x-request-id", request_id))
+        if traceparent is not None and "traceparent" not in self._theirs:
+            sent.append(("traceparent", traceparent))
+        if self._passes_key:
+            sent += self._allowed(_key(self._target, _clients_key(client)))
+        sent += self._fixed
+        sent = _sound(sent)
+        if self._needs_version and _VERSION not in map(str.lower, map(_name_of, sent)):
+            sent.append((_VERSION, ANTHROPIC_VERSION))
+        return sent
+
+    def _staying(self, traced: bool, rewritten: bool, decoded: bool) -> frozenset[str]:  # noqa: FBT001 - private
+        """The names that do not cross this time, in lower case, beside those that never do."""
+        of_body = _OF_THE_BYTES if decoded or self._target.translated else _DIGESTS if rewritten else frozenset()
+        of_trace = ("traceparent",) if traced and "traceparent" not in self._theirs else ()
+        fixed = (name.lower() for name, _ in self._fixed)
+        stays = self._stays[traced, rewritten, decoded] = _NEVER.union(fixed, of_body, of_trace)
+        return stays
+
+    def _allowed(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Without those that the file says itself."""
+        theirs = self._theirs
+        return [header for header in headers if header[0].lower() not in theirs] if theirs else headers
 
 
 def to_client(provider: Headers, *, untouched: bool, ours: Iterable[tuple[str, str]] = ()) -> CIMultiDict[str]:
@@ -106,51 +153,121 @@ def to_client(provider: Headers, *, untouched: bool, ours: Iterable[tuple[str, s
     what is true.
     """
     ours = list(ours)
-    stays = {*_NOT_RELAYED, *_connection(provider), *(name.lower() for name, _ in ours)}
-    stays |= frozenset() if untouched else _OF_THE_BYTES | {"content-length", "content-type", "etag", "accept-ranges"}
-    return CIMultiDict(_sound(_crossing(provider, stays, (_OUR_PREFIX, _CORS)) + ours))
+    stays = {_ANY[name] for name, _ in ours}
+    if "" in stays:
+        ours = [header for header in ours if _ANY[header[0]]]
+    stays |= _NEVER if untouched else _OF_ANOTHER_BODY
+    crossing = _crossing(provider, _RELAYED, stays)
+    crossing += ours
+    return CIMultiDict(_sound(crossing))
 
 
-def _crossing(headers: Headers, stays: Collection[str], prefixes: tuple[str, ...]) -> list[tuple[str, str]]:
-    crossing = []
+def relayed(head: bytes, ours: Collection[tuple[str, str]]) -> bytes | Headers:
+    """
+    `to_client` for a body that is relayed byte for byte, from the head as an HTTP parser let it through: its lines in
+    one piece, or headers where that is not enough. 6 µs where the other takes 20: nothing is taken apart.
+    """
+    lowered = head.lower()
+    plain = head.count(b"\r") == head.count(b"\n") and all(map(_OURS_ALWAYS.__contains__, map(_first, ours)))
+    at = lowered.find(_CONNECTION)
+    if at >= 0:
+        end = lowered.find(b"\r", at)
+        # Other than these it lists the names of headers that stop here.
+        plain = plain and lowered[at + len(_CONNECTION) : end].strip() in _HOLDS and lowered.find(_CONNECTION, end) < 0
+    lines = "\r\n".join(map(": ".join, ours))
+    if not plain or lines.count("\r") != len(ours) - 1 or lines.count("\n") != len(ours) - 1 or "\0" in lines:
+        return to_client(pairs_of(head), untouched=True, ours=ours).items()
+    theirs = _STOPPED.sub(b"", head)
+    return b"%b%b\r\n" % (theirs[theirs.index(b"\n") + 1 :], lines.encode(errors="surrogateescape"))
+
+
+class _Known(dict[str, str]):
+    """
+    A header's name as it is spelt -> in lower case; empty for one that never crosses. Bounded, because clients and
+    providers choose the names. 0.04 µs a header; to find it out each time takes 0.4.
+    """
+
+    def __init__(self, never: Collection[str], prefixes: tuple[str, ...]) -> None:
+        super().__init__()
+        self._never = never
+        self._prefixes = prefixes
+
+    def __missing__(self, name: str) -> str:
+        lowered = name.lower()
+        crosses = lowered not in self._never and not lowered.startswith(self._prefixes) and _NAME.fullmatch(name)
+        fate = lowered if crosses or lowered == "connection" else ""
+        if len(self) >= MOST_NAMES:
+            self.clear()
+        if len(name) <= LONG_NAME:
+            self[name] = fate
+        return fate
+
+
+def _crossing(headers: Headers, known: _Known, stays: Collection[str]) -> list[tuple[str, str]]:
+    """Those that are not in `stays`, where `_NEVER` must be among the names."""
+    crossing: list[tuple[str, str]] = []
+    listed: list[str] = []
     for header in headers:
-        lowered = header[0].lower()
-        if lowered not in stays and not lowered.startswith(prefixes):
+        lowered = known[header[0]]
+        if lowered not in stays:
             crossing.append(header)
-    return crossing
+        elif lowered == "connection":
+            listed += header[1].lower().split(",")
+    if not listed or listed == ["keep-alive"]:  # as nearly always
+        return crossing
+    # The names that `Connection` lists are headers of this connection only.
+    gone = {name.strip() for name in listed}
+    return [header for header in crossing if header[0].lower() not in gone]
+
+
+_OURS_ALWAYS = frozenset(
+    {
+        "x-request-id", "x-sidecar-model", "x-sidecar-route", "x-sidecar-pin", "x-sidecar-attempts",
+        "x-sidecar-failover",
+    }
+)  # fmt: skip
+"""What stops here anyhow under these names, so that ours stand alone."""
+_CONNECTION = b"\nconnection:"
+_HOLDS = frozenset({b"keep-alive", b"close"})
+_STOPPED = re.compile(
+    rb"\n(?i:(?:%b|(?:%b)[^:\n]*):)[^\n]*"
+    % (
+        b"|".join(re.escape(name.encode()) for name in sorted(_NOT_RELAYED | {"x-request-id"})),
+        b"|".join(re.escape(prefix.encode()) for prefix in (_OUR_PREFIX, _CORS)),
+    )
+)
+"""A line of a head, with the end of the line before it, that does not cross."""
+_RELAYED = _Known(_NOT_RELAYED, (_OUR_PREFIX, _CORS))
+_ANY = _Known((), ())
 
 
 def _sound(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """Without those that would end a line, and so be read as another header."""
     # All at once: none has ever been found in what an HTTP parser let through.
-    if _NAME.fullmatch("".join([name for name, _ in headers])) and not _BREAK.search("".join([v for _, v in headers])):
+    values = "".join(map(_value_of, headers))
+    if "\r" not in values and "\n" not in values and "\0" not in values:
         return headers
-    return [header for header in headers if _NAME.fullmatch(header[0]) and not _BREAK.search(header[1])]
+    return [header for header in headers if not _BREAK.search(header[1])]
 
 
-def _connection(headers: Headers) -> Iterable[str]:
-    """The names that `Connection` lists: headers of this connection only."""
-    for name, value in headers:
-        if name.lower() == "connection":
-            yield from (token.strip().lower() for token in value.split(","))
-
-
-def _added(client: Headers, target: Target, request_id: str, traceparent: str | None) -> list[tuple[str, str]]:
-    added = [("x-request-id", request_id)]
-    if traceparent is not None:
-        added.append(("traceparent", traceparent))
+def _dialect(target: Target) -> list[tuple[str, str]]:
+    """What a target is told whoever asks."""
+    headers = []
     if target.translated:
         # The answer must be read, and the dialect is now the translator's.
-        added += [("Content-Type", "application/json"), ("Accept-Encoding", "identity")]
-        added += [("anthropic-version", ANTHROPIC_VERSION)] if target.interface is Format.MESSAGES else []
+        headers += [("Content-Type", "application/json"), ("Accept-Encoding", "identity")]
+        headers += [(_VERSION, ANTHROPIC_VERSION)] if target.interface is Format.MESSAGES else []
     if target.http_host is not None:
-        added.append(("Host", target.http_host))
-    return added + _key(client, target)
+        headers.append(("Host", target.http_host))
+    return headers
 
 
-def _key(client: Headers, target: Target) -> list[tuple[str, str]]:
+def _own_key(target: Target) -> str | None:
+    return None if target.access_key is None else target.access_key.reveal()
+
+
+def _key(target: Target, key: str | None) -> list[tuple[str, str]]:
     """The key in the provider's own scheme: ours, or the client's where the entry passes it through."""
-    key = _clients_key(client) if target.passthrough_auth else target.access_key and target.access_key.reveal()
     if not key:
         return []
     if target.auth is Auth.BEARER or (target.auth is Auth.X_API_KEY and key.startswith(_SUBSCRIPTION)):
@@ -173,4 +290,4 @@ def _configured(target: Target) -> list[tuple[str, str]]:
     headers = (
         (name, secret.reveal()) for name, secret in target.headers.items() if name.lower() not in _NOT_CONFIGURED
     )
-    return [(name, value) for name, value in headers if value]
+    return [(name, value) for name, value in headers if value and _NAME.fullmatch(name)]

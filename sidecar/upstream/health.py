@@ -20,6 +20,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from attrs import define, frozen
+from msgspec import Struct
 
 from sidecar.config.models import OutlierDetection
 
@@ -51,9 +52,8 @@ class Event:
     ejected_for_s: float = 0.0
 
 
-@frozen
-class Ticket:
-    """One attempt at one provider."""
+class Ticket(Struct, frozen=True, gc=False):
+    """One attempt at one provider. A Struct, not attrs: one is made for every request."""
 
     provider: str
     generation: int
@@ -114,6 +114,8 @@ class Health:
     def __init__(self, settings: OutlierDetection) -> None:
         self._settings = settings
         self._states: dict[str, _State] = {}
+        self.away = 0
+        """How many are ejected."""
 
     def available(self, provider: str, now: float) -> bool:
         """Whether an attempt would be more than a last resort: it is healthy, or due for a probe."""
@@ -133,8 +135,12 @@ class Health:
 
     def begin(self, provider: str, now: float) -> Ticket:
         """A ticket for an attempt, which may be made in any case. The first after an ejection's time is the probe."""
-        state = self._states.setdefault(provider, _State())
-        probe = state.ejected_until is not None and now >= state.ejected_until and not state.probing
+        state = self._states.get(provider)
+        if state is None:
+            state = self._states[provider] = _State()
+        if state.ejected_until is None:
+            return Ticket(provider, state.generation)
+        probe = now >= state.ejected_until and not state.probing
         state.probing = state.probing or probe
         return Ticket(provider, state.generation, probe)
 
@@ -149,6 +155,7 @@ class Health:
             return None
         # The probe; or a last resort that answered after all, which is proof as good.
         state.ejected_until, state.healthy_since = None, now
+        self.away -= 1
         _turn(state)
         return Event(ticket.provider, Change.RETURNED)
 
@@ -185,7 +192,10 @@ class Health:
 
     def _eject(self, provider: str, state: _State, now: float) -> Event:
         settings = self._settings
-        healthy_s = now - state.healthy_since if state.ejected_until is None else 0.0
+        healthy_s = 0.0
+        if state.ejected_until is None:
+            healthy_s = now - state.healthy_since
+            self.away += 1
         state.ejections = max(0, state.ejections - int(healthy_s // settings.interval_s)) + 1
         longest_s = max(settings.max_ejection_time_s, settings.base_ejection_time_s)
         ejected_for_s = min(settings.base_ejection_time_s * state.ejections, longest_s)

@@ -1,10 +1,13 @@
 """
 What a client wants sent, and what comes of it: the two ends of `dispatch`.
+
+Structs and not attrs, because each is made for every request: an `Order` in 0.4 µs where frozen attrs takes 2.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
-from attrs import define, field, frozen
+import msgspec
+from msgspec import Struct
 from multidict import CIMultiDictProxy
 
 from sidecar.errors import SidecarError
@@ -19,8 +22,7 @@ ANSWERED = "answered"
 ABANDONED = "abandoned"
 
 
-@define
-class Attempted:
+class Attempted(Struct):
     """One attempt, written down while it is made. Times are of the dispatcher's clock, in seconds."""
 
     provider: str
@@ -42,8 +44,7 @@ def _no_span() -> tuple[str, str | None]:
     return "", None
 
 
-@frozen
-class Order:
+class Order(Struct, frozen=True):
     """What a client wants sent, and to whom it may go."""
 
     candidates: tuple[str, ...]
@@ -54,7 +55,7 @@ class Order:
     request_target: str
     """The client's path and query, encoded as they came."""
     headers: Headers
-    body_for: Callable[[Target], bytes | AsyncIterator[bytes] | None]
+    body_for: Callable[[Target, Rank], bytes | AsyncIterator[bytes] | None]
     """The body for one candidate. Raises RequestError when it cannot be said in that provider's interface."""
     request_id: str
     span: Callable[[], tuple[str, str | None]] = _no_span
@@ -69,12 +70,11 @@ class Order:
     """Of a streamed upload, when the client told it."""
     hold_s: float | None = None
     """After the head of an answer, its first bytes are waited for no longer than this. None: as long as any."""
-    attempts: list[Attempted] = field(factory=list)
+    attempts: list[Attempted] = msgspec.field(default_factory=list)
     """What the dispatcher writes down of each attempt. Nothing is decided by it."""
 
 
-@frozen
-class Refusal:
+class Refusal(Struct, frozen=True):
     """An attempt that failed: the provider's own answer when it gave one, our error when not."""
 
     failure: Failure
@@ -86,8 +86,7 @@ class Refusal:
     body: bytes = b""
 
 
-@frozen
-class Answered:
+class Answered(Struct):
     """A provider answers. `reply` has the rest of the body after `first`."""
 
     reply: Reply
@@ -95,13 +94,15 @@ class Answered:
     """The first bytes of the body; b"" for an empty one, None when they have not come yet."""
     target: Target
     rank: Rank
-    trip: Trip
-    repin: tuple[Rank, ...] | None
+    close: Callable[[], Awaitable[None]]
+    """To be called once: ends the connection, if the answer was not read to its end."""
+    trip: Trip | None = None
+    """What came before; None where the first candidate was asked first and answered, as nearly always."""
+    repin: tuple[Rank, ...] | None = None
     """How the session's pin should rank the candidates from now on; None when it stays."""
 
 
-@frozen
-class Exhausted:
+class Exhausted(Struct, frozen=True):
     """Nobody answers. `refusal` is what the client is to hear."""
 
     refusal: Refusal

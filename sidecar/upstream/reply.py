@@ -1,21 +1,26 @@
 """
-A provider's answer, chunk by chunk as it comes: bytes as they are, unless somebody has to read them.
+A provider's answer, as its bytes come: as they are, unless somebody has to read them.
+
+It is pulled (`first`, `chunk`, `read`) or poured: then each piece goes on in the callback that received it, without a
+task being woken.
 """
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Collection, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
-import aiohttp
-from attrs import field, frozen
+from msgspec import Struct
 from multidict import CIMultiDict, CIMultiDictProxy
-from yarl import URL
 
 from sidecar.config.models import Timeouts
 from sidecar.errors import UpstreamError, UpstreamTimeout
+from sidecar.upstream.answer import Answer, reason_in
+from sidecar.upstream.connection import Broken, Connection
+from sidecar.upstream.origin import Origin
 
+_PLAIN = frozenset({"", "identity"})
 PIECE_BYTES = 64 * 1024
 """Of a compressed answer, so much is unpacked at once."""
 
@@ -26,119 +31,129 @@ class UpstreamReset(UpstreamError):
     code = "upstream_reset"
 
 
-@frozen
-class Call:
+class Call(Struct, frozen=True):
     """One request to a provider, ready to be sent."""
 
     provider: str
     """For messages."""
     method: str
-    url: URL
-    """With path and query encoded as they shall be sent."""
-    headers: CIMultiDict[str]
+    origin: Origin
+    path: str
+    """With its query, encoded as it shall be sent."""
+    headers: CIMultiDict[str] | Collection[tuple[str, str]]
+    """In the order in which they are sent. `Host` is added if it is not among them; the length of an upload is."""
     body: bytes | AsyncIterator[bytes] | None
-    timeouts: Timeouts = field(factory=Timeouts)
+    timeouts: Timeouts
     replayable: bool = True
     """Whether sending it twice does no harm."""
+
+    def pairs(self) -> Collection[tuple[str, str]]:
+        """The headers, whatever they are kept in."""
+        headers = self.headers
+        return headers.items() if isinstance(headers, CIMultiDict) else headers
+
+
+class Sink(Protocol):
+    """Where a body is poured."""
+
+    def take(self, piece: bytes) -> bool:
+        """Whether more is wanted. Must not block."""
+
+
+class Sending(Protocol):
+    """What goes on being sent while the answer comes."""
+
+    async def stop(self) -> None: ...
 
 
 class Reply:
     """A provider's answer: its head is here, its body comes as it is asked for. Close it (`async with`)."""
 
-    def __init__(self, call: Call, response: aiohttp.ClientResponse) -> None:
+    __slots__ = (
+        "_answer",
+        "_call",
+        "_connection",
+        "_first_due_at",
+        "_headers",
+        "_inflater",
+        "_sending",
+        "content_encoding",
+        "content_type",
+        "head",
+        "is_encoded",
+        "is_events",
+        "reason",
+        "status",
+    )
+
+    def __init__(self, call: Call, connection: Connection, answer: Answer, sending: Sending | None = None) -> None:
+        self.status = answer.status
+        self.head = head = answer.head
+        """The answer's first line and its headers, as they came and without the blank line."""
+        self.reason: str | None = reason_in(head[: head.find(b"\n")])
         self._call = call
-        self._response = response
+        self._connection = connection
+        self._answer = answer
+        self._sending = sending
+        self.content_type = answer.value(b"content-type") or ""
+        """In lower case, as is the next; both are empty where nothing is said."""
+        self.is_events = self.content_type.startswith("text/event-stream")
+        """Whether the body is a stream of events, compressed or not."""
+        named = b"\ncontent-encoding:" in answer.lowered  # as it nearly never is
+        self.content_encoding = (answer.value(b"content-encoding") or "") if named else ""
+        self.is_encoded = self.content_encoding not in _PLAIN
+        self._headers: CIMultiDictProxy[str] | None = None
         self._inflater: zlib._Decompress | None = None
         self._first_due_at: float | None = None
-        self._unwatch = _watch(response, call.timeouts.idle_s)
 
     @property
-    def status(self) -> int:
-        return self._response.status
-
-    @property
-    def reason(self) -> str | None:
-        return self._response.reason
+    def pairs(self) -> Sequence[tuple[str, str]]:
+        """The headers, for whoever goes through them once."""
+        return self._answer.pairs
 
     @property
     def headers(self) -> CIMultiDictProxy[str]:
-        return self._response.headers
+        if self._headers is None:
+            self._headers = CIMultiDictProxy(CIMultiDict(self._answer.pairs))
+        return self._headers
 
     @property
-    def is_events(self) -> bool:
-        """Whether the body is a stream of events, compressed or not."""
-        return self.headers.get("content-type", "").lower().startswith("text/event-stream")
+    def ended(self) -> bool:
+        """Whether the body is here to its end and was handed out: nothing will come, and nothing can go wrong."""
+        answer, inflater = self._answer, self._inflater
+        return answer.ended and not answer.pieces and (inflater is None or (inflater.eof and answer.begun))
 
-    @property
-    def is_encoded(self) -> bool:
-        return self.headers.get("content-encoding", "identity").lower() != "identity"
+    # Pulled
+
+    async def first(self, hold_s: float | None) -> bytes | None:
+        """
+        The first bytes of the body. None when they are not here within `hold_s` (None: as long as any): `chunk` and
+        `pour` wait on for them then. Raises as `chunk`, UpstreamTimeout when none come within the time for a first
+        byte.
+        """
+        answer, limit_s = self._answer, self._call.timeouts.first_byte_s
+        if self._inflater is None and (answer.pieces or answer.ended):
+            return self._taken()
+        now = asyncio.get_running_loop().time()
+        try:
+            return await self._some(now + (limit_s if hold_s is None else min(hold_s, limit_s)))
+        except _Late as exc:
+            if hold_s is not None and hold_s < limit_s:
+                self._first_due_at = now + limit_s
+                return None
+            raise UpstreamTimeout(f"{self._call.provider} sent nothing for {limit_s:g} s") from exc
 
     async def chunk(self) -> bytes:
         """
         The next bytes of the body as they came, empty at its end. Raises UpstreamReset when the body ends before its
         end, UpstreamTimeout after too long a silence.
         """
-        if self._first_due_at is None:
-            return await self._some()
         try:
-            async with asyncio.timeout_at(self._first_due_at):
-                chunk = await self._some()
-        except TimeoutError as exc:
-            raise UpstreamTimeout(f"{self._call.provider} sent a head and nothing after it") from exc
+            chunk = await self._some(self._first_due_at)
+        except _Late as exc:
+            raise self._nothing_after_the_head() from exc
         self._first_due_at = None
         return chunk
-
-    async def first(self, hold_s: float | None) -> bytes | None:
-        """
-        The first bytes of the body. None when they are not here within `hold_s` (None: as long as any): `chunk` waits
-        on for them then. Raises as `chunk`, UpstreamTimeout when none come within the time for a first byte.
-        """
-        limit_s = self._call.timeouts.first_byte_s
-        try:
-            async with asyncio.timeout(limit_s if hold_s is None else min(hold_s, limit_s)):
-                return await self.chunk()
-        except TimeoutError as exc:
-            if hold_s is not None and hold_s < limit_s:
-                self._first_due_at = asyncio.get_running_loop().time() + limit_s - hold_s
-                return None
-            raise UpstreamTimeout(f"{self._call.provider} sent nothing for {limit_s:g} s") from exc
-
-    async def _some(self) -> bytes:
-        return await (self._raw() if self._inflater is None else self._plain(self._inflater))
-
-    def decompress(self) -> None:
-        """
-        From here on `chunk` gives plain bytes, for answers that are read and were compressed unasked. Raises
-        UpstreamError for a compression we cannot read.
-        """
-        encoding = self.headers.get("content-encoding", "").strip().lower()
-        if encoding in {"gzip", "x-gzip", "deflate"}:
-            self._inflater = zlib.decompressobj(47)  # either of them
-        elif encoding not in {"", "identity"}:
-            raise UpstreamError(f"{self._call.provider} compressed its answer although it was asked not to: {encoding}")
-
-    async def _plain(self, inflater: "zlib._Decompress") -> bytes:
-        while True:
-            raw = inflater.unconsumed_tail or await self._raw()
-            try:
-                plain = inflater.decompress(raw, PIECE_BYTES)
-            except zlib.error as exc:
-                raise UpstreamReset(f"{self._call.provider} did not compress its answer as it says") from exc
-            if plain or (not raw and inflater.eof):
-                return plain
-            if not raw:
-                raise UpstreamReset(f"{self._call.provider} ended its answer before the end")
-
-    async def _raw(self) -> bytes:
-        content = self._response.content
-        try:
-            if content.exception() is not None and (left := content._read_nowait(-1)):  # noqa: SLF001 - no other way
-                return left  # it came before the connection broke; aiohttp itself would drop it
-            return await content.readany()
-        except TimeoutError as exc:
-            raise UpstreamTimeout(f"{self._call.provider} sent nothing for {self._call.timeouts.idle_s:g} s") from exc
-        except (aiohttp.ClientError, OSError) as exc:
-            raise UpstreamReset(f"{self._call.provider} ended its answer before the end") from exc
 
     async def read(self, limit_bytes: int) -> bytes:
         """All of a body that is at most `limit_bytes` long; of a longer one, no more than that. Raises as `chunk`."""
@@ -147,46 +162,110 @@ class Reply:
             body += chunk
         return bytes(body[:limit_bytes])
 
+    async def _some(self, due_at: float | None) -> bytes:
+        return await (self._raw(due_at) if self._inflater is None else self._plain(self._inflater, due_at))
+
+    async def _raw(self, due_at: float | None) -> bytes:
+        """Raises _Late when `due_at` comes before anything else."""
+        answer = self._answer
+        silent_at = asyncio.get_running_loop().time() + self._call.timeouts.idle_s
+        while not answer.pieces and not answer.ended:
+            try:
+                await self._connection.more(silent_at if due_at is None else min(due_at, silent_at))
+            except TimeoutError as exc:
+                if due_at is not None and due_at <= silent_at:
+                    raise _Late from exc
+                raise self._silent() from exc
+            except Broken as exc:
+                raise self._reset() from exc
+        return self._taken()
+
+    def _taken(self) -> bytes:
+        data = self._answer.taken()
+        self._connection.make_room()
+        return data
+
+    def decompress(self) -> None:
+        """
+        From here on the body is given in plain bytes, for answers that are read and were compressed unasked. Raises
+        UpstreamError for a compression we cannot read.
+        """
+        encoding = self.content_encoding
+        if encoding in {"gzip", "x-gzip", "deflate"}:
+            self._inflater = zlib.decompressobj(47)  # either of them
+        elif self.is_encoded:
+            raise UpstreamError(f"{self._call.provider} compressed its answer although it was asked not to: {encoding}")
+
+    async def _plain(self, inflater: "zlib._Decompress", due_at: float | None) -> bytes:
+        while True:
+            raw = inflater.unconsumed_tail or await self._raw(due_at)
+            try:
+                plain = inflater.decompress(raw, PIECE_BYTES)
+            except zlib.error as exc:
+                raise UpstreamReset(f"{self._call.provider} did not compress its answer as it says") from exc
+            if plain or (not raw and inflater.eof):
+                return plain
+            if not raw:
+                raise self._reset()
+
+    # Poured
+
+    async def pour(self, into: Sink) -> None:
+        """
+        Gives every further piece of the body to `into.take`, in the callback that received it, until the body ends or
+        `take` says no more. Raises as `chunk`. What `into.take` raises comes out here.
+        """
+        if self._inflater is not None:
+            await self._pour_plain(into)
+            return
+        idle_s = self._call.timeouts.idle_s
+        silent_at, due_at = asyncio.get_running_loop().time() + idle_s, self._first_due_at
+        try:
+            await self._connection.pour(
+                self._answer, into.take, silent_at if due_at is None else min(due_at, silent_at), idle_s
+            )
+        except TimeoutError as exc:
+            if due_at is not None and due_at <= silent_at and not self._answer.begun:
+                raise self._nothing_after_the_head() from exc
+            raise self._silent() from exc
+        except Broken as exc:
+            raise self._reset() from exc
+
+    async def _pour_plain(self, into: Sink) -> None:
+        """Pulled: what one piece is unpacked to may be more than a slow client should be given at once."""
+        while (chunk := await self.chunk()) and into.take(chunk):
+            await self._connection.resumed()
+
+    def pause(self) -> None:
+        """Stops reading from the provider. The idle time does not run meanwhile."""
+        self._connection.pause()
+
+    def resume(self) -> None:
+        """Reads on. What had come is poured before this returns."""
+        self._connection.resume()
+
+    # The end
+
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._unwatch()
+        if self._sending is not None:
+            await self._sending.stop()
         # A body read to its end gives its connection back to the pool; any other is closed with it.
-        self._response.close()
+        self._connection.give_back(self._answer)
+
+    def _silent(self) -> UpstreamTimeout:
+        return UpstreamTimeout(f"{self._call.provider} sent nothing for {self._call.timeouts.idle_s:g} s")
+
+    def _nothing_after_the_head(self) -> UpstreamTimeout:
+        return UpstreamTimeout(f"{self._call.provider} sent a head and nothing after it")
+
+    def _reset(self) -> UpstreamReset:
+        return UpstreamReset(f"{self._call.provider} ended its answer before the end")
 
 
-def _watch(response: aiohttp.ClientResponse, idle_s: float) -> Callable[[], None]:
-    """
-    Sees to it that a body which does not go on says so: after a silence, and after a malformed chunk, for which aiohttp
-    closes the connection and tells nobody. What it gives ends the watch.
-    """
-    protocol = response.connection.protocol if response.connection is not None else None
-    if protocol is None:  # all of it is here
-        return lambda: None
-    protocol.read_timeout = idle_s  # not earlier: until its head is here, the first byte has a limit of its own
-    protocol.start_timeout()
-    closed = protocol.closed
-    if closed is None:
-        return lambda: None
-    content = response.content
-
-    def broken(_closed: "asyncio.Future[None]") -> None:
-        if not content.is_eof() and content.exception() is None:
-            content.set_exception(aiohttp.ClientPayloadError("the connection was closed"))
-
-    def unwatch() -> None:
-        closed.remove_done_callback(broken)
-
-    closed.remove_done_callback(_looked_at)  # once is enough, however many calls go over the connection
-    closed.add_done_callback(_looked_at)
-    closed.add_done_callback(broken)
-    return unwatch
-
-
-def _looked_at(closed: "asyncio.Future[None]") -> None:
-    """asyncio complains in the log about an error that nobody looked at."""
-    if not closed.cancelled():
-        closed.exception()
+class _Late(TimeoutError):
+    """The first byte has not come in time."""

@@ -91,10 +91,11 @@ class Target:
     refuses_usage: bool = False
     """Whether not even a translated stream may be; see `Row`."""
     timeouts: Timeouts = field(factory=Timeouts)
+    translated: bool = field(init=False)
+    """Whether what the client sends is not what the provider gets."""
 
-    @property
-    def translated(self) -> bool:
-        """Whether what the client sends is not what the provider gets."""
+    @translated.default
+    def _is_translated(self) -> bool:
         return self.client_format is not None and self.client_format is not self.interface
 
     @property

@@ -4,14 +4,13 @@ What an answer says about itself beside its text: what it cost, why it ended, wh
 All of it is a provider's word. What goes on from here to logs and traces is bounded and printable.
 """
 
-from attrs import frozen
-
+from sidecar.fixed import fixed
 from sidecar.wire.translate.neutral import Usage
 
 MAX_WORD_CHARS = 256
 
 
-@frozen
+@fixed
 class Account:
     """None where the answer does not say, or could not be read."""
 

@@ -40,12 +40,8 @@ class DecisionBody(Struct, kw_only=True):
     trace_id: str
 
 
-_encoder = msgspec.json.Encoder()
-
-
-def encode(body: object) -> bytes:
-    """`body` as compact JSON, UTF-8."""
-    return _encoder.encode(body)
+encode = msgspec.json.Encoder().encode
+"""An object -> compact JSON, UTF-8."""
 
 
 def error_body(form: Format, error: SidecarError) -> bytes:

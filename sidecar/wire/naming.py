@@ -5,6 +5,8 @@ They are decoded in the one pass that decodes the body, and no further than to t
 when no header named the session.
 """
 
+from typing import Any
+
 import msgspec
 from msgspec import Raw, Struct
 
@@ -16,7 +18,7 @@ class Names(Struct):
 
     prompt_cache_key: Raw = ABSENT
     session_id: Raw = ABSENT
-    conversation: object = None
+    conversation: Any = None
     metadata: Raw = ABSENT
     client_metadata: Raw = ABSENT
 

@@ -10,9 +10,9 @@ from functools import partial
 from itertools import islice
 from typing import TypeVar
 
-from attrs import frozen
 from msgspec import Raw
 
+from sidecar.fixed import fixed
 from sidecar.wire.chat import ROLES, Message
 from sidecar.wire.conversation import Role
 from sidecar.wire.naming import ABSENT
@@ -25,7 +25,7 @@ ADDITIONAL_TOOLS = "additional_tools"
 _BLANK = b" \t\r\n"
 
 
-@frozen
+@fixed
 class Said:
     """One thing that a request says: a message, or another item of `input`."""
 
@@ -35,7 +35,7 @@ class Said:
     """A string, a list of parts or null; of an item that is no message, the item."""
 
 
-@frozen
+@fixed
 class Opening:
     """How a conversation begins, in the words of its format."""
 
@@ -114,11 +114,14 @@ def _is_answered(messages: Sequence[T], start: int, said: Callable[[T], Said]) -
     return any(ROLES.get(said(message).who) in (Role.ASSISTANT, None) for message in islice(messages, start, None))
 
 
-def offers_tools(tools: Raw, items: object = None) -> bool:
-    """Whether a request offers tools: in `tools`, or in the first of the items of a Responses `input`."""
+def offers_tools(tools: Raw) -> bool:
+    """Whether a request offers tools in `tools`."""
     # As spelt: nobody has to read a hundred schemas to see that there are some.
     head = bytes(memoryview(tools)[:64])
-    if head[:1] == b"[" and head[1:].lstrip(_BLANK)[:1] != b"]":
-        return True
+    return head[:1] == b"[" and head[1:].lstrip(_BLANK)[:1] != b"]"
+
+
+def lists_tools(items: object) -> bool:
+    """Whether the first of the items of a Responses `input` offers tools."""
     first = items[0] if isinstance(items, list) and items else None
     return isinstance(first, dict) and first.get("type") == ADDITIONAL_TOOLS

@@ -7,7 +7,19 @@ citations, kinds yet to be invented) has no text for a classifier and passes by.
 
 from collections.abc import Iterator
 
+from msgspec import Struct
+
 from sidecar.errors import RequestError
+
+
+class Part(Struct):
+    """A part, for whoever wants its text alone."""
+
+    text: str | None = None
+
+
+Content = str | list[Part] | None
+"""What `check_content` finds nothing wrong with, as a type that is checked while a body is decoded."""
 
 
 def check_content(content: object, path: str) -> None:
@@ -39,5 +51,6 @@ def text_of(content: object) -> str:
 
 def _texts(parts: list[object]) -> Iterator[str]:
     for part in parts:
-        if isinstance(part, dict) and isinstance(text := part.get("text"), str) and text:
+        text = part.text if isinstance(part, Part) else part.get("text") if isinstance(part, dict) else None
+        if isinstance(text, str) and text:
             yield text

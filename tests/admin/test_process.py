@@ -46,6 +46,7 @@ async def test_server_info_says_what_runs_since_when_and_with_which_configuratio
             "state": "serving",
             "uptime_seconds": 60.5,
             "pid": os.getpid(),
+            "event_loop": "asyncio",
             "config": {"source": "test.yaml", "generation": 3, "loaded_at": "1970-01-01T00:00:01.000Z"},
             "listener": None,
             "admin": "127.0.0.1:9901",

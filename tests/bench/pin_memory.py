@@ -12,6 +12,7 @@ import gc
 import sys
 import tracemalloc
 import uuid
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sidecar.routing.decision import Pin, Reason
@@ -21,13 +22,25 @@ from sidecar.routing.session import SessionKey
 ROUTES = [(f"route-{n}", (f"openai/model-{n}", f"anthropic/model-{n}")) for n in range(10)]
 
 
-def fill(count: int, now: float = 0.0) -> PinTable:
-    table = PinTable(ttl_s=600, capacity=count)
+def unlike(_n: int) -> str:
+    return str(uuid.uuid4())
+
+
+def fill(
+    count: int,
+    now: float = 0.0,
+    *,
+    name: Callable[[int], str] = unlike,
+    routes: Sequence[tuple[str, tuple[str, ...]]] = ROUTES,
+    ttl_s: float = 600,
+) -> PinTable:
+    """A table of so many pins. `name`: what its n-th session is called; `now`: when the first was made."""
+    table = PinTable(ttl_s=ttl_s, capacity=count)
     for n in range(count):
-        route, models = ROUTES[n % len(ROUTES)]
-        scores = tuple((ROUTES[(n + k) % len(ROUTES)][0], 0.9 - 0.2 * k - n / 1e7) for k in range(3))
+        route, models = routes[n % len(routes)]
+        scores = tuple((routes[(n + k) % len(routes)][0], 0.9 - 0.2 * k - n / 1e7) for k in range(3))
         pin = Pin(models, route, Reason.ROUTED, 1.7e9 + n, source="session-id", confidence=scores[0][1], scores=scores)
-        table.claim(SessionKey(str(uuid.uuid4())).encoded, pin, now + n / count)
+        table.claim(SessionKey(name(n)).encoded, pin, now + n / count)
     return table
 
 

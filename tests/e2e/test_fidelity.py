@@ -42,9 +42,7 @@ TO_THE_CLIENT = {
     "x-sidecar-failover": "added, where a 5xx was asked again",
     "x-request-id": "ours instead of the provider's",
     "date": "RFC 9110, 6.6.1: added when the provider sent none",
-    "server": "aiohttp adds it when the provider sent none",
-    "content-type": "RFC 9110, 8.3: aiohttp says application/octet-stream when the provider said nothing",
-    "content-length": "of an error: it was read whole, to be judged",
+    "content-length": "of a body that came in chunks, where all of it is here before its head is sent",
 }
 NOT_RELAYED = {
     "connection": "RFC 9110, 7.6.1",
@@ -209,7 +207,7 @@ async def test_an_empty_body_is_the_same(compare, status):
 @pytest.mark.parametrize("status", [200, 404])
 async def test_a_body_of_no_type_is_the_same(compare, status):
     answered = await compare(sized(b"what am I", status=status))
-    assert dict(answered.headers)["content-type"] == "application/octet-stream"
+    assert {"content-type", "server"}.isdisjoint(dict(answered.headers))
     await compare(chunked([b"what", b" am I"], status=status))
 
 

@@ -88,13 +88,19 @@ async def test_a_reader_of_standard_output_that_goes_away_is_told_once(sidecar, 
 
 
 async def test_the_file_says_how_the_log_is_written(sidecar, configured):
-    program = await sidecar("up", configured(log_format="json", log_level="debug"), *FREE)
+    program = await sidecar("up", configured(log_format="json", log_level="info"), *FREE)
     await program.until("sessions")
     code, errors = await program.end(signal.SIGTERM)
     events = [json.loads(line) for line in errors.splitlines()]
     assert code == 0
-    assert {"debug", "info"} <= {event["level"] for event in events}
+    assert {event["level"] for event in events} == {"info"}
     assert events[-1]["message"] == "stopped"
+
+
+async def test_the_file_says_what_is_not_worth_a_line(sidecar, configured):
+    program = await sidecar("up", configured(log_level="warning"), *FREE)
+    await program.until("sessions")
+    assert await program.end(signal.SIGTERM) == (0, "")
 
 
 async def test_the_command_line_wins_over_the_files_level(sidecar, configured):

@@ -6,7 +6,23 @@ from provider import serving
 from rawclient import connected
 
 from sidecar.config import read_text
+from sidecar.listener.http import HttpServer
 from sidecar.server import serve
+
+BOTH_PATHS = {"test_door", "test_forward", "test_http", "test_outlet", "test_relay", "test_streams"}
+"""What is tried on the fast path and on the public one; all else knows nothing of either."""
+ON_ONE = {
+    "test_arbitrary_bytes_and_json_never_make_a_5xx_or_a_traceback",  # of bodies, and long
+    "test_a_body_that_never_comes_is_a_408",  # of the body's own timer, and long
+    "test_a_compressed_body_is_read_or_refused",
+    "test_a_bad_body_is_refused_in_the_clients_own_shape",
+}
+
+
+def pytest_generate_tests(metafunc):
+    module, name = metafunc.module.__name__.rpartition(".")[2], metafunc.function.__name__
+    if "fast_path" in metafunc.fixturenames and module in BOTH_PATHS and name not in ON_ONE:
+        metafunc.parametrize("fast_path", [True, False], ids=["fast", "public"], indirect=True)
 
 
 @pytest.fixture
@@ -31,6 +47,37 @@ async def raw():
             writer.close()
 
     return exchange
+
+
+class Plain:
+    """A door that answers as a test says."""
+
+    def __init__(self, answers):
+        self.serve = answers
+
+    def not_http(self, kind, _request, outlet):
+        outlet.whole(400, None, [], kind.encode(), closes=True)
+
+    def in_flight(self):
+        return {}
+
+
+@pytest.fixture
+async def plainly(fast_path):
+    """`port = await plainly(answers, **options)`: HTTP alone. `answers(incoming, outlet)` is a coroutine function."""
+    begun = []
+
+    async def begin(answers, **options):
+        server = HttpServer(Plain(answers), fast=fast_path, access_log=None, **options)
+        begin.server = server
+        listening = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
+        begun.append((server, listening))
+        return listening.sockets[0].getsockname()[1]
+
+    yield begin
+    for server, listening in begun:
+        listening.close()
+        await server.shutdown(1)
 
 
 @pytest.fixture

@@ -136,10 +136,11 @@ async def test_a_client_that_waits_for_our_word_before_its_body_gets_it(start, r
     assert b"200 OK" in await raw(sidecar.port, head + b"\r\n\r\n" + body)
 
 
-async def test_a_body_that_never_comes_is_a_408(start, raw):
+async def test_a_body_that_never_comes_is_a_408(start, raw, caplog):
     sidecar = await start(f"listener: {{timeout: 50ms}}\n{CONFIG}")
     answer = await raw(sidecar.port, post(GOOD)[:-10], patience_s=5)
     assert answer.startswith(b"HTTP/1.1 408")
+    assert "Traceback" not in caplog.text
 
 
 async def test_pipelined_requests_are_answered_in_order(start, raw):

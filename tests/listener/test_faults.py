@@ -77,6 +77,15 @@ async def test_what_becomes_of_a_request_whose_provider_fails(fault, seen):
     assert causes == ([] if failover == "-" else [f'failovers{{pin="{pin}",reason="{failover}"}}'])
 
 
+IN_MID_ANSWER = [fault for fault in FAULTS if fault.stream or fault.hangs_up or "content-length" in fault.name]
+"""Where it matters how an answer is written; before it begins nothing is."""
+
+
+@pytest.mark.parametrize("fault", IN_MID_ANSWER, ids=lambda fault: fault.name)
+async def test_it_is_the_same_where_answers_are_written_by_what_aiohttp_offers_in_public(fault, seen):
+    assert await met(fault, fast_path=False) == await _met(fault, seen)
+
+
 async def test_the_table_in_the_readme_is_what_happens(seen):
     text = README.read_text()
     table = text[text.index(BEGIN) + len(BEGIN) : text.index(FINISH)]

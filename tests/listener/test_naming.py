@@ -92,6 +92,14 @@ async def test_an_id_of_ours_that_is_none_is_refused_before_anything_is_decided(
     assert (status, body["error"]["code"]) == (400, "invalid_session_id")
 
 
+def test_a_session_that_was_named_before_is_looked_up_by_the_name_and_by_who_gave_it():
+    names, request = naming(), parse(Format.CHAT, json.dumps(chat(CODE)).encode())
+    given = [("X-Session-Id", "a"), ("x-model-affinity", "a"), ("session-id", "a"), ("x-session-id", "b")]
+    keys = [names.of(CIMultiDict([header]), request, "") for header in given]
+    assert [(key.source, key.session_id) for key in keys] == [(name.lower(), session) for name, session in given]
+    assert all(names.of(CIMultiDict([header]), request, "") is key for header, key in zip(given, keys, strict=True))
+
+
 def talk(*words, **more):
     turns = [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(words)]
     return {"model": "gpt-4o-mini", "messages": [SYSTEM, *turns], **more}

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.routing.decision import MOST_SCORES, Pin, Reason
-from sidecar.routing.packed import MOST_COMMON, Entry, Packing
+from sidecar.routing.packed import MOST_COMMON, MOST_UNPACKED, Entry, Packing, Unpacked
 
 NUMBERS = st.floats(allow_nan=False)
 PINS = st.builds(
@@ -44,3 +44,24 @@ def test_of_more_scores_than_a_pin_shows_the_best_are_kept():
     scores = tuple((f"route-{n}", 1 / n) for n in range(1, MOST_SCORES + 3))
     entry = Entry(*Packing().packed(Pin(("m/m",), None, Reason.ROUTED, 0.0, scores=scores), 0.0), 20.0, 1)
     assert entry.held(now=0.0).pin.scores == scores[:MOST_SCORES]
+
+
+@given(pin=PINS, other=PINS)
+def test_of_an_unpacked_entry_comes_what_was_put_into_it_last(pin, other):
+    packing, entry = Packing(), Entry(*Packing().packed(pin, 3.0), 20.0, 1)
+    Unpacked().keep(entry)
+    assert entry.held(now=10.0).pin is entry.held(now=11.0).pin == pin
+    entry.put(*packing.packed(other, 5.0))
+    held = entry.held(now=10.0)
+    assert (held.pin, held.age_s) == (other, 5.0)
+
+
+def test_of_too_many_unpacked_pins_the_first_is_packed_again():
+    unpacked = Unpacked()
+    pins = [Pin((f"m/{n}",), None, Reason.ROUTED, 0.0) for n in range(MOST_UNPACKED + 2)]
+    entries = [Entry(*Packing().packed(pin, 0.0), 20.0, 1) for pin in pins]
+    for entry in entries:
+        unpacked.keep(entry)
+    assert [entry.unpacked is None for entry in entries] == [True] * 2 + [False] * MOST_UNPACKED
+    assert [entry.held(now=0.0).pin for entry in entries] == pins
+    assert len(unpacked) == MOST_UNPACKED

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from sidecar.errors import InvalidSessionId
-from sidecar.routing.session import SessionKey, Source, session_of
+from sidecar.routing.session import SessionKey, Source, named, session_of
 from sidecar.routing.sources import TABLE
 
 
@@ -55,6 +55,25 @@ def test_identifiers_that_are_not_listed_do_not_count():
 @pytest.mark.parametrize("name", ["x-request-id", "idempotency-key", "x-stainless-retry-count", "x-client-request-id"])
 def test_ids_of_single_requests_are_never_a_session(name):
     assert session_of(CIMultiDict({name: "1"}), Body(), TABLE) is None
+
+
+def test_what_headers_name_may_be_remembered_by_whoever_asks_but_for_what_is_no_id():
+    asked = []
+
+    def remembering(source, value, tenant):
+        asked.append((source.name, value, tenant))
+        return named(source, value, tenant)
+
+    def ask(**headers):
+        sent = CIMultiDict({name.replace("_", "-"): value for name, value in headers.items()})
+        return session_of(sent, Body(prompt_cache_key="b"), TABLE, "acme", remembering)
+
+    assert [ask(session_id="a").session_id, ask(x_session_id="a").source] == ["a", "x-session-id"]
+    assert asked == [("session-id", "a", "acme"), ("x-session-id", "a", "acme")]
+    assert ask(session_id="x" * 257).session_id == "b"
+    with pytest.raises(InvalidSessionId):
+        ask(x_session_id="x" * 257)
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize("bad", ["", " ", "a b", "tab\t", "é", "\x7f", "x" * 257, "line\nbreak", "\u2028"])

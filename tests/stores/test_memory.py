@@ -9,7 +9,7 @@ from sidecar.routing.decision import Pin, Reason
 from sidecar.routing.pins import PinTable
 from sidecar.routing.session import SessionKey
 from sidecar.stores import PinStore
-from sidecar.stores.memory import MemoryStore
+from sidecar.stores.memory import SWEEP_EVERY_S, SWEPT_AT_ONCE, MemoryStore, swept
 
 A, B = SessionKey("a"), SessionKey("b")
 PIN = Pin(("openai/gpt-4o",), "code", Reason.ROUTED, 0.0)
@@ -63,3 +63,33 @@ async def test_each_operation_is_counted_under_its_name():
     await store.delete(A)
     await store.peek(A)
     assert counts == {"claim": 1, "get": 2, "move": 1, "scan": 1, "delete": 1}
+
+
+async def expiring(count, clock):
+    """A store whose pins have all expired."""
+    store = MemoryStore(PinTable(ttl_s=10, capacity=count), lambda: clock[0])
+    for n in range(count):
+        await store.claim(SessionKey(str(n)), PIN)
+    clock[0] = 10.0
+    return store
+
+
+async def test_whoever_counts_forgets_a_few_of_the_expired_and_holds_nobody_up(clock):
+    store = await expiring(5 * SWEPT_AT_ONCE, clock)
+    assert [store.counts_now()[PIN.model], store.count_now()] == [4 * SWEPT_AT_ONCE, 3 * SWEPT_AT_ONCE]
+
+
+async def test_expired_pins_are_forgotten_soon_a_few_at_each_turn_of_the_loop(clock):
+    store = await expiring(3 * SWEPT_AT_ONCE + 1, clock)
+    slept, done = [], asyncio.Event()
+
+    async def sleep(seconds):
+        slept.append((seconds, len(store._table)))
+        if len(slept) == 5:
+            done.set()
+            await asyncio.Event().wait()
+
+    async with swept(store, sleep):
+        await done.wait()
+    kept = [3 * SWEPT_AT_ONCE + 1, 2 * SWEPT_AT_ONCE + 1, SWEPT_AT_ONCE + 1, 1, 0]
+    assert slept[:5] == list(zip([SWEEP_EVERY_S, 0, 0, 0, SWEEP_EVERY_S], kept, strict=True))

@@ -3,9 +3,9 @@
 import asyncio
 from itertools import count
 
-from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sidecar.config.models import Secret, SessionCache, TtlPolicy
 from sidecar.routing.decision import Failover, Held, Moved, Pin, Reason
@@ -33,7 +33,7 @@ class Reference:
 
     def peek(self, key, now):
         expires_at, made_at, held = self.pins.get(key, (0, 0, None))
-        return evolve(held, expires_in_s=expires_at - now, age_s=now - made_at) if expires_at > now else None
+        return replace(held, expires_in_s=expires_at - now, age_s=now - made_at) if expires_at > now else None
 
     def put(self, key, now, held):
         self.pins[key] = (now + held.expires_in_s, now - held.age_s, held)
@@ -45,7 +45,7 @@ class Reference:
     def get(self, key, now):
         held = self.peek(key, now)
         life_s = TTL_S if self.sliding else held and held.expires_in_s
-        return held and self.put(key, now, evolve(held, expires_in_s=life_s, turns=held.turns + 1))
+        return held and self.put(key, now, replace(held, expires_in_s=life_s, turns=held.turns + 1))
 
     def claim(self, key, now, pin):
         return self.get(key, now) or self.put(key, now, Held(pin, TTL_S, 1))
@@ -59,16 +59,16 @@ class Reference:
         anew = instead_of is None or (used and self.sliding)
         age_s = was.age_s if pin.model == was.pin.model else 0
         life_s = TTL_S if anew else was.expires_in_s
-        return Moved(self.put(key, now, evolve(was, pin=pin, expires_in_s=life_s, age_s=age_s)), was)
+        return Moved(self.put(key, now, replace(was, pin=pin, expires_in_s=life_s, age_s=age_s)), was)
 
     def restore(self, key, now, held, overwrite):
         was = self.peek(key, now)
         life_s = min(held.expires_in_s, TTL_S)
-        return None if was and not overwrite else Moved(self.put(key, now, evolve(held, expires_in_s=life_s)), was)
+        return None if was and not overwrite else Moved(self.put(key, now, replace(held, expires_in_s=life_s)), was)
 
     def note(self, key, now, failover):
         if held := self.peek(key, now):
-            self.put(key, now, evolve(held, last_failover=failover))
+            self.put(key, now, replace(held, last_failover=failover))
 
     def delete(self, key, now):
         return self.peek(key, now) is not None and bool(self.pins.pop(key))

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from attrs import evolve
+from msgspec.structs import replace
 
 from sidecar.config.models import TtlPolicy
 from sidecar.routing.decision import Failover, Held, Moved, Pin, Reason
@@ -193,8 +194,8 @@ class TestStores:
         assert (await store.restore(A, held)).held == held
         assert await store.peek(A) == held
         assert await store.restore(A, held) is None
-        assert (await store.restore(A, evolve(held, turns=9), overwrite=True)).was == held
-        assert (await store.restore(B, evolve(held, expires_in_s=99))).held.expires_in_s == 10
+        assert (await store.restore(A, replace(held, turns=9), overwrite=True)).was == held
+        assert (await store.restore(B, replace(held, expires_in_s=99))).held.expires_in_s == 10
 
     async def test_nobody_waits_for_a_lead_that_nobody_has(self, store):
         assert await store.lead(A) is None

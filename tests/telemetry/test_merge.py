@@ -126,3 +126,13 @@ def test_what_is_said_of_a_process_is_said_of_each():
     assert found['process_open_fds{worker="1"}'] == found['process_open_fds{worker="parent"}'] > 0
     assert all("worker=" in name for name in found if name.startswith(OWN))
     assert shown(merged) == found
+
+
+def test_of_one_process_nothing_is_lost_on_the_way():
+    merged, metrics = Merged(), counting()
+    used(metrics)
+    metrics.watch("sidecar_ready", lambda: {(): True})
+    told(merged, metrics)
+    theirs = {name for name in shown(metrics.registry) if "_created" not in name}
+    found = {name.replace('worker="1"', "").replace("{}", "").replace(",}", "}") for name in shown(merged)}
+    assert found == theirs

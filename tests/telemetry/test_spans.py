@@ -1,5 +1,4 @@
 import pytest
-from attrs import evolve
 from msgspec.structs import replace
 
 from sidecar.routing.decision import Decision, Lookup, Reason
@@ -54,7 +53,7 @@ def test_the_classifier_comes_before_the_provider_and_nothing_leaves_the_request
 
 def test_clocks_that_disagree_do_not_take_a_child_out_of_its_parent():
     late = replace(ATTEMPT, began_s=0.75, seconds=9.0)
-    slow = evolve(RECORD.decision, verdict=Verdict(seconds=5.0))
+    slow = replace(RECORD.decision, verdict=Verdict(seconds=5.0))
     server, classify, (attempt,) = told(attempts=(late,), decision=slow)
     assert classify.times == (BEGAN, BEGAN + SECOND * 3 // 4)
     assert attempt.times == (BEGAN + SECOND * 3 // 4, server.times[1])
@@ -186,7 +185,7 @@ def test_a_mistake_of_the_clients_is_no_error_of_the_servers(status, code, error
     ],
 )
 def test_the_classifier_span_says_what_came_of_it(verdict, attributes, failed):
-    _, classify, _ = told(decision=evolve(RECORD.decision, verdict=verdict))
+    _, classify, _ = told(decision=replace(RECORD.decision, verdict=verdict))
     assert (classify.attributes, classify.failed) == (attributes, failed)
 
 

@@ -8,7 +8,6 @@ import time
 
 import pytest
 from aiohttp import web
-from attrs import evolve
 from msgspec.structs import replace
 from otlp import attributes, receiving
 from provider import refused_port
@@ -249,7 +248,7 @@ async def test_what_does_not_fit_the_queue_is_dropped_whole_requests_at_a_time(r
     receiver.behave = wait
     async with open_tracer(to(receiver), stop_s=30) as tracer:
         for number in range(QUEUE_SPANS // SPANS + 300):
-            tracer.told(replace(RECORD, trace=evolve(RECORD.trace, trace_id=f"{number + 1:032x}")))
+            tracer.told(replace(RECORD, trace=replace(RECORD.trace, trace_id=f"{number + 1:032x}")))
         gate.set()
     assert tracer.dropped() > 0
     assert len(receiver.spans) + tracer.dropped() == SPANS * (QUEUE_SPANS // SPANS + 300)

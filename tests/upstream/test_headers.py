@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from sidecar.config.models import Provider, Secret
-from sidecar.upstream.headers import to_client, to_provider
+from sidecar.upstream.answer import Answer
+from sidecar.upstream.headers import Outgoing, relayed, to_client
 from sidecar.upstream.target import target_of
 from sidecar.wire.formats import Format
 
@@ -20,7 +21,7 @@ def target(model="openai/m", client_format=Format.CHAT, **settings):
 
 def sent(client, to=None, **options):
     options.setdefault("request_id", "r-1")
-    return to_provider(client, to or target(), **options)
+    return CIMultiDict(Outgoing(to or target()).of(client, **options))
 
 
 def test_end_to_end_headers_cross_in_order_in_their_own_case_and_with_repeats():
@@ -246,15 +247,63 @@ def test_length_type_and_encoding_are_untrue_of_a_body_that_was_touched():
         ("Content-Type", "a/b"),
         ("X", "1"),
     ]
-    relayed = to_client(provider, untouched=False, ours=[("Content-Type", "text/event-stream")])
-    assert list(relayed.items()) == [("X", "1"), ("Content-Type", "text/event-stream")]
+    crossed = to_client(provider, untouched=False, ours=[("Content-Type", "text/event-stream")])
+    assert list(crossed.items()) == [("X", "1"), ("Content-Type", "text/event-stream")]
 
 
 def test_our_own_headers_take_the_place_of_the_providers():
-    relayed = to_client([("X-Request-Id", "theirs")], untouched=True, ours=[("x-request-id", "r-1")])
-    assert relayed.getall("x-request-id") == ["r-1"]
+    crossed = to_client([("X-Request-Id", "theirs")], untouched=True, ours=[("x-request-id", "r-1")])
+    assert crossed.getall("x-request-id") == ["r-1"]
 
 
 @pytest.mark.parametrize("name", ["Retry-After", "x-should-retry", "request-id", "anthropic-ratelimit-requests-reset"])
 def test_what_a_clients_own_retries_go_by_is_relayed(name):
     assert to_client([(name, "1")], untouched=False)[name] == "1"
+
+
+OURS = [("x-sidecar-model", "a/b"), ("x-request-id", "r-1")]
+KNOWN = st.sampled_from(
+    [
+        "Connection", "keep-alive", "Transfer-Encoding", "SET-COOKIE", "Set-Cookie2", "Alt-Svc", "x-sidecar-pin",
+        "Access-Control-Allow-Origin", "X-Request-Id", "X-Request-Id-2", "x-sidecar", "connections", "vary", "Server",
+    ]
+)  # fmt: skip
+NAMES = KNOWN | st.text("abcX-", min_size=1, max_size=8)
+VALUES = st.sampled_from(["keep-alive", "close", "x-a, Keep-Alive", "", "1: 2", "caf\udce9", " spaced\t"])
+
+
+def lines(headers):
+    return "".join(f"{name}: {value}\r\n" for name, value in headers).encode(errors="surrogateescape")
+
+
+def stripped(headers):
+    return [(name, value.strip(" \t")) for name, value in headers]
+
+
+def parsed(text):
+    found = [line.partition(":") for line in text.decode(errors="surrogateescape").split("\r\n")[:-1]]
+    return stripped((name, value) for name, _, value in found)
+
+
+@given(theirs=st.lists(st.tuples(NAMES, VALUES), max_size=8), cors=st.booleans())
+def test_the_lines_of_a_head_cross_as_its_headers_do(theirs, cors):
+    ours = [*OURS, ("vary", "Origin")] if cors else OURS
+    sent = relayed(b"HTTP/1.1 200 OK\r\n" + lines(theirs), ours)
+    crossed = parsed(sent) if isinstance(sent, bytes) else list(sent)
+    assert crossed == list(to_client(stripped(theirs), untouched=True, ours=ours).items())
+
+
+def test_a_head_is_relayed_in_one_piece_and_byte_for_byte():
+    theirs = [("Server", "  nginx"), ("Connection", "Keep-Alive"), ("x-caf\u00e9".encode().hex(), "caf\udce9")]
+    sent = relayed(b"HTTP/1.1 200 OK\r\n" + lines(theirs), OURS)
+    assert sent == lines([theirs[0], theirs[2], *OURS])
+
+
+def test_lines_that_end_without_a_carriage_return_end_with_one_for_the_client():
+    answer = Answer()
+    answer.feed(b"HTTP/1.1 200 OK\nServer: nginx\nContent-Length: 0\n\n")
+    assert list(relayed(answer.head, OURS)) == [("Server", "nginx"), ("Content-Length", "0"), *OURS]
+
+
+def test_what_would_be_a_line_of_its_own_in_ours_is_not_sent():
+    assert list(relayed(b"HTTP/1.1 200 OK\r\nA: 1\r\n", [("x-request-id", "1\r\nb: 2")])) == [("A", "1")]

@@ -133,6 +133,28 @@ def test_what_began_before_an_ejection_or_a_return_is_old_news():
     assert health.available("a", BASE)
 
 
+def test_it_counts_how_many_are_ejected():
+    health, counts = Health(OutlierDetection()), []
+    for step in (
+        succeed,
+        fail,
+        fail,
+        lambda health: fail(health, "b"),
+        succeed,
+        succeed,
+        lambda health: succeed(health, "b"),
+    ):
+        step(health)
+        counts.append(health.away)
+    assert counts == [0, 1, 1, 2, 1, 1, 0]
+
+
+def test_while_nobody_is_ejected_the_order_is_that_of_the_ranks():
+    health = Health(OutlierDetection())
+    fail(health, times=4)
+    assert (health.away, health.order("cab", str, 1)) == (0, tuple("cab"))
+
+
 def test_the_ejected_are_tried_behind_all_others_by_rank():
     health = Health(OutlierDetection())
     fail(health, "a")

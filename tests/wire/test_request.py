@@ -10,6 +10,7 @@ from sidecar.errors import InvalidJson, RequestError
 from sidecar.wire.conversation import Role, Turn
 from sidecar.wire.formats import Format
 from sidecar.wire.request import parse
+from sidecar.wire.splice import _thorough, with_model
 
 USER = [{"role": "user", "content": "Hello"}]
 
@@ -218,3 +219,137 @@ def test_usage_is_unasked_only_where_the_question_has_a_place(more, unasked):
     found = read(Format.CHAT, **{"messages": USER, "stream": True, **more})
     assert found.usage_unasked is unasked
     assert not (found.include_usage and unasked)
+
+
+def said(form, body, **how):
+    """All that is read from a body, or what is wrong with it."""
+    try:
+        read = parse(form, body, **how)
+        usage = (read.include_usage, read.usage_unasked)
+        beginning = read.beginning()
+        return read.model, read.stream, read.has_tools, usage, beginning, read.conversation(), bytes(read.preferences)
+    except RequestError as refusal:
+        return refusal.code, refusal.param, refusal.message
+
+
+ODD = [
+    {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"text": None}, {}]}]},
+    {"messages": [{"role": "user", "content": [{"type": "tool_result", "content": "42"}]}], "system": [{"text": "b"}]},
+    {"messages": [{"role": "user", "content": {"text": "no list"}}]},
+    {"messages": [{"role": None, "content": "x"}]},
+    {"input": [{"type": "reasoning", "content": 4}, {"role": "user", "content": "Hello"}]},
+    {"input": [{"type": "additional_tools", "tools": []}, {"role": "user", "content": "Hello"}]},
+    {"input": [{"role": None, "content": "x"}], "instructions": [{"text": "a"}]},
+    {"input": None, "conversation": "conv_1"},
+]
+
+
+@pytest.mark.parametrize("form", Format)
+@pytest.mark.parametrize("body", ODD)
+def test_what_is_read_at_once_and_what_is_read_in_whole_are_the_same(form, body):
+    raw = json.dumps(body).encode()
+    assert said(form, raw) == said(form, raw, in_whole=True)
+
+
+@pytest.mark.parametrize("form", Format)
+@given(body=st.dictionaries(st.one_of(FIELDS, st.just("tools")), JSON, max_size=4))
+def test_of_arbitrary_json_too(form, body):
+    raw = json.dumps(body).encode()
+    assert said(form, raw) == said(form, raw, in_whole=True)
+
+
+@pytest.mark.parametrize("twice", [b'"content":4,"content":"x"', b'"content":"y","content":"x"'])
+def test_of_a_field_that_comes_twice_the_last_one_counts(twice):
+    assert parse(Format.CHAT, b'{"messages":[{"role":"user",%b}]}' % twice).conversation()[0].text == "x"
+
+
+@pytest.mark.parametrize(
+    ("members", "named_once"),
+    [
+        ('"model": "a"', True),
+        ('"mod\\u0065l": "a"', True),
+        ('"model": "a", "tools": [{"model": "b"}]', True),
+        ('"model": "a", "model": "a"', False),
+        ('"model": "a", "mod\\u0065l": "b"', False),
+        ('"model": null, "model": "a"', False),
+        ('"model": "a", "routing_preferences": null', False),
+        ('"model": null', False),
+        ('"stream": false', False),
+    ],
+)
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        (Format.CHAT, '"messages": [{"role": "user", "content": "x"}]'),
+        (Format.MESSAGES, '"messages": [{"role": "user", "content": "x"}]'),
+        (Format.RESPONSES, '"input": [{"type": "message", "role": "user", "content": "x"}]'),
+    ],
+)
+def test_who_asks_hears_whether_a_body_names_its_model_just_once(form, said, members, named_once):
+    assert parse(form, f"{{{members}, {said}}}".encode()).named_once is named_once
+    assert parse(form, f"{{{said}, {members}}}".encode()).named_once is named_once
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"model": "a", "model": 1, "messages": [{"role": "user", "content": "x"}]}',
+        '{"model": ["a"], "messages": [{"role": "user", "content": "x"}]}',
+        '{"model": "%s", "messages": [{"role": "user", "content": "x"}]}' % ("é" * 257),
+    ],
+)
+def test_a_model_that_is_no_name_is_refused(body):
+    with pytest.raises(RequestError) as refused:
+        parse(Format.CHAT, body.encode())
+    assert refused.value.param == "model"
+
+
+def test_one_request_tells_nothing_of_the_next():
+    unfinished = b'{"model": "a", "messages": [{"role": "user", "content": "x"}'
+    with pytest.raises(InvalidJson):
+        parse(Format.CHAT, unfinished)
+    asked = parse(Format.CHAT, b'{"messages": [{"role": "user", "content": "x"}]}')
+    assert (asked.model, asked.named_once) == (None, False)
+    assert parse(Format.CHAT, unfinished + b"]}").named_once
+
+
+KEY = st.sampled_from(
+    ['"model"', '"model"', r'"mod\u0065l"', r'"say \"model"', '"stream_options"', '"routing_preferences"', '"tools"']
+)
+VALUE = st.sampled_from(
+    [
+        '"gpt"',
+        '"model"',
+        r'"say \"model\": \"x\""',
+        r'"a\"b"',
+        '"é"',
+        "1",
+        "null",
+        '{"model": "inner"}',
+        '[{"model":"x"}]',
+    ]
+)
+SPACE = st.sampled_from(["", " ", "\r\n\t"])
+
+
+@given(
+    members=st.lists(st.tuples(KEY, SPACE, VALUE), max_size=5),
+    at=st.integers(0, 5),
+    long_bytes=st.sampled_from([0, 3000]),
+    ends=st.tuples(SPACE, SPACE),
+    asks_usage=st.booleans(),
+)
+def test_what_a_request_knows_of_its_body_never_changes_what_is_sent_on(members, at, long_bytes, ends, asks_usage):
+    texts = [f"{key}{space}:{space}{value}{space}" for key, space, value in members]
+    texts.insert(
+        min(at, len(texts)), f'"messages": [{{"role": "user", "content": "{"z" * long_bytes}", "model": "y"}}]'
+    )
+    body = f"{ends[0]}{{{','.join(texts)}}}{ends[1]}".encode()
+    try:
+        asked = parse(Format.CHAT, body)
+    except RequestError:
+        return
+    asks_usage = asks_usage and asked.usage_unasked
+    known = {"named_once": asked.named_once, "has_options": asked.has_options}
+    exact = _thorough(body, b'"new"', asks_usage=asks_usage)
+    assert with_model(body, "new", asks_usage=asks_usage, **known) == exact

@@ -1,12 +1,13 @@
 """Another model in the same bytes: nothing else may move."""
 
 import json
+from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.wire.splice import with_model
+from sidecar.wire.splice import _thorough, with_model
 
 
 @pytest.mark.parametrize(
@@ -105,3 +106,55 @@ def test_whatever_the_body_only_the_question_is_new(body, options, indent, ascii
 def test_a_spliced_body_differs_from_the_original_in_the_models_value_only():
     before, after = b'{"messages": [{"content": "\\u00e9 1.10"}], "model": ', b', "temperature": 1.10, "top_p": 1E-2}'
     assert with_model(before + b'"gpt-4o"' + after, "o3") == before + b'"o3"' + after
+
+
+def counted(body):
+    """How often each top-level key is in a body, however it is spelt."""
+    return Counter(key for key, _ in json.loads(body, object_pairs_hook=lambda pairs: pairs))
+
+
+SPELT = st.sampled_from(
+    ['"model"', '"model"', r'"mod\u0065l"', r'"say \"model"', '"stream_options"', '"routing_preferences"', '"messages"']
+)
+VALUE = st.sampled_from(
+    [
+        '"gpt"',
+        '"model"',
+        r'"say \"model\": \"x\""',
+        r'"a\"b"',
+        "1",
+        "null",
+        '{"model": "inner"}',
+        '[{"model":"x"}]',
+        "{}",
+    ]
+)
+SPACE = st.sampled_from(["", " ", "\n\t"])
+
+
+@given(
+    members=st.lists(st.tuples(SPELT, SPACE, VALUE), max_size=6),
+    at=st.integers(0, 6),
+    long_bytes=st.sampled_from([0, 3000]),
+    asks_usage=st.booleans(),
+)
+def test_what_is_known_of_a_body_changes_nothing_but_the_time_it_takes(members, at, long_bytes, asks_usage):
+    texts = [f"{key}{space}:{space}{value}{space}" for key, space, value in members]
+    texts.insert(min(at, len(texts)), f'"x": "{"z" * long_bytes}"')
+    body = f"{{{','.join(texts)}}}".encode()
+    found = counted(body)
+    known = {
+        "named_once": found["model"] == 1 and not found["routing_preferences"],
+        "has_options": bool(found["stream_options"]),
+    }
+    thorough = _thorough(body, b'"new"', asks_usage=asks_usage)
+    assert with_model(body, "new", asks_usage=asks_usage) == thorough
+    assert with_model(body, "new", asks_usage=asks_usage, **known) == thorough
+
+
+@pytest.mark.parametrize(
+    "body", ['{"model":"o3","x":"%s"}', '{"x":"%s", "model" : "o3"}', '{"a":{},"model":"o3","x":"%s"}']
+)
+def test_a_body_that_names_the_model_already_is_not_copied(body):
+    sent = (body % ("model" * 1000)).encode()
+    assert with_model(sent, "o3", named_once=True) is sent

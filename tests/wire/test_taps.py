@@ -11,7 +11,7 @@ from wire.translate.streams.recorded import recording
 
 from sidecar.wire.account import Account
 from sidecar.wire.formats import Format
-from sidecar.wire.taps import UNPACKED_BYTES, WHOLE_BYTES, WholeTap, read_whole, tap_for
+from sidecar.wire.taps import UNPACKED_BYTES, WHOLE_BYTES, WholeTap, account_of, read_whole, tap_for
 from sidecar.wire.translate.neutral import Usage
 
 JSON = "application/json"
@@ -214,3 +214,14 @@ def test_a_count_that_no_answer_can_have_is_no_count():
     assert read_whole(Format.CHAT, told) == Account(response_model="m")
     told = whole(model="m", usage={"prompt_tokens": f"{10**400}", "completion_tokens": 3})
     assert read_whole(Format.CHAT, told) == Account(response_model="m")
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+@pytest.mark.parametrize("content_type", [JSON, EVENTS, "image/png", ""])
+@pytest.mark.parametrize("filling", [0, WHOLE_BYTES])
+def test_of_an_answer_that_is_here_whole_the_account_is_the_taps(packing, content_type, filling):
+    body = PACKINGS[packing](whole(x="x" * filling, model="m-1", usage=CHAT_USAGE))
+    tap = tap_for(Format.CHAT, content_type, packing)
+    told = account_of(Format.CHAT, content_type, packing, body)
+    assert told == (None if tap is None else tapped(tap, body))
+    assert (told is None) == (content_type in {"image/png", ""})

@@ -14,6 +14,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from sidecar.fixed import fixed
 from sidecar.wire.formats import Format
 
 
@@ -193,7 +194,7 @@ class Stop(StrEnum):
     REFUSED = "refused"
 
 
-@frozen
+@fixed
 class Usage:
     """In tokens. `input` counts all of the prompt, the cached part included, as OpenAI does; Anthropic does not."""
 

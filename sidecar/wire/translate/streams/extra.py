@@ -48,6 +48,11 @@ class UsageFilter:
         self._tail: bytes | None = None  # the last bytes of an unfinished event that is going already
         self._after_cr: bytes | None = None  # what becomes of a LF now: it belongs to the event before, cut at its CR
 
+    @property
+    def idle(self) -> bool:
+        """Whether everything that was fed has gone or will never go, in whole events: `feed` begins anew."""
+        return not self._held and self._tail is None and self._after_cr is None
+
     def feed(self, chunk: bytes) -> bytes:
         lead = b""
         if self._after_cr is not None and chunk:

@@ -75,16 +75,23 @@ _glance = msgspec.json.Decoder(_Glance)
 
 
 def _dull_chat(events: bytes) -> bool:
-    if len(events) > SMALL_BYTES or not events.startswith(DATA):
-        return _wordless_chat(events)
-    try:
-        seen = _glance.decode(events[len(DATA) :])
-    except (ValueError, RecursionError):  # several events, or none of these
+    seen = _glanced(events)
+    if seen is None:  # several events, or none of these
         return _wordless_chat(events)
     if seen.usage or seen.error:
         return False
     first = seen.choices[0] if seen.choices else None
     return first is None or not (first.finish_reason or first.usage)
+
+
+def _glanced(event: bytes) -> _Glance | None:
+    length = len(event)
+    if length > SMALL_BYTES or not event.startswith(DATA) or event.find(b"\n") < length - 2:
+        return None
+    try:
+        return _glance.decode(event[len(DATA) :])
+    except (ValueError, RecursionError):
+        return None
 
 
 def _wordless_chat(data: bytes) -> bool:
@@ -124,6 +131,19 @@ class UsageTap:
     @property
     def account(self) -> Account:
         return Account(self.usage, word(self.finished_reason), self.model, self.complete)
+
+    def passes(self, chunk: bytes) -> bool:
+        """
+        Whether `chunk` is exactly one event of chat completions with a choice in it and nothing of interest. Then it
+        counts as fed; if not, nothing has happened.
+        """
+        if not (self._between and chunk.endswith(b"\n\n") and self._format is Format.CHAT):
+            return False
+        seen = _glanced(chunk)
+        if seen is None or not seen.choices or seen.usage or seen.error:
+            return False
+        first = seen.choices[0]
+        return not (first.finish_reason or first.usage)
 
     def feed(self, chunk: bytes) -> None:
         if self._between and chunk.endswith(BLANK_LINES) and self._is_dull(chunk):

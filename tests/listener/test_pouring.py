@@ -1,0 +1,189 @@
+"""How a reply is poured into an outlet: what is written together, who is paused, what the time is counted as."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from multidict import CIMultiDict
+
+from sidecar.listener.journal import Journal
+from sidecar.listener.passage import untouched
+from sidecar.listener.relay import CLIENT_GONE, relay, relay_untouched
+from sidecar.upstream.reply import UpstreamReset
+from sidecar.wire.formats import Format
+
+EVENT = b"data: 1\n\n"
+ALIVE = b": keep-alive\n\n"
+
+
+class Poured:
+    """A reply whose `story` says what it gives to its sink."""
+
+    status, reason, is_encoded = 200, "Fine", False
+
+    def __init__(self, story=None, kind="text/event-stream", *, ended=False):
+        self.headers = CIMultiDict({"content-type": kind, "content-length": "500"})
+        self.head = b"HTTP/1.1 200 Fine\r\ncontent-type: %b\r\ncontent-length: 500\r\n" % kind.encode()
+        self.content_type, self.content_encoding = kind, ""
+        self.is_events = kind == "text/event-stream"
+        self.ended = ended
+        self.told = []
+        self._story = story
+
+    async def pour(self, into):
+        await self._story(into)
+
+    def pause(self):
+        self.told.append("pause")
+
+    def resume(self):
+        self.told.append("resume")
+
+
+class Kept:
+    """An outlet that keeps what it is given. It is full when a test says so."""
+
+    def __init__(self):
+        self.writes = []
+        self.full = self.gone = False
+        self.rest = SimpleNamespace(pause=None, resume=None)
+
+    def whole(self, status, reason, headers, body, *, closes=False):
+        self.writes.append(("whole", status, reason, headers, body, closes))
+
+    def begin(self, status, reason, headers, first=b""):
+        self.writes.append(("begin", status, reason, dict(headers), first))
+
+    def write(self, data):
+        self.writes.append(data)
+
+    def end(self):
+        self.writes.append("end")
+
+    def cut(self):
+        self.writes.append("cut")
+
+    def on_room(self, pause, resume):
+        self.rest = SimpleNamespace(pause=pause, resume=resume)
+
+    def fills(self):
+        self.full = True
+        self.rest.pause()
+
+    def empties(self):
+        self.full = False
+        self.rest.resume()
+
+
+async def poured(outlet, reply, first=None, *, keepalive_s=15):
+    journal = Journal()
+    code = await relay(
+        outlet,
+        reply,
+        first,
+        headers=CIMultiDict(reply.headers),
+        passage=untouched(Format.CHAT, reply),
+        keepalive_s=keepalive_s,
+        journal=journal,
+    )
+    return code, journal
+
+
+async def test_a_reply_that_is_here_whole_is_one_write_with_its_head():
+    outlet, journal, body = Kept(), Journal(), b'{"usage":{"prompt_tokens":1,"completion_tokens":2}}'
+    ours, reply = [("x-request-id", "1")], Poured(kind="application/json", ended=True)
+    code = await relay_untouched(outlet, reply, body, form=Format.CHAT, ours=ours, keepalive_s=15, journal=journal)
+    told = b"content-type: application/json\r\ncontent-length: 500\r\nx-request-id: 1\r\n"
+    assert outlet.writes == [("whole", 200, "Fine", told, body, False)]
+    assert (code, journal.bytes_out, journal.first_byte_at is None) == (None, len(body), False)
+    assert journal.account.usage.output == 2
+
+
+async def test_the_first_bytes_leave_with_the_head_and_each_piece_as_it_comes():
+    async def story(into):
+        assert into.take(EVENT)
+        assert outlet.writes[1:] == [EVENT], "before anything else ran"
+
+    outlet = Kept()
+    assert (await poured(outlet, Poured(story), EVENT))[0] is None
+    assert outlet.writes == [("begin", 200, "Fine", {"content-type": "text/event-stream"}, EVENT), EVENT, "end"]
+
+
+async def test_a_stream_that_is_here_whole_ends_without_being_poured():
+    outlet = Kept()
+    assert (await poured(outlet, Poured(ended=True), b""))[0] is None
+    assert outlet.writes[1:] == ["end"]
+
+
+async def test_a_full_outlet_pauses_the_reply_and_that_time_is_the_clients():
+    async def story(into):
+        into.take(EVENT)
+        outlet.fills()
+        await asyncio.sleep(0.03)
+        outlet.empties()
+        await asyncio.sleep(0.01)
+
+    outlet, reply = Kept(), Poured(story)
+    _, journal = await poured(outlet, reply)
+    assert reply.told == ["pause", "resume"]
+    assert journal.client_s >= 0.025
+    assert 0.005 < journal.provider_s < 0.03
+
+
+async def test_an_answer_is_over_when_a_slow_client_has_taken_it():
+    async def story(into):
+        into.take(EVENT)
+        outlet.full = True
+
+    outlet = Kept()
+    relayed = asyncio.ensure_future(poured(outlet, Poured(story)))
+    await asyncio.sleep(0.01)
+    assert outlet.writes[-1] == "end"
+    assert not relayed.done()
+    outlet.empties()
+    code, journal = await relayed
+    assert code is None
+    assert journal.client_s > 0.005
+
+
+async def test_a_client_that_is_gone_wants_no_more():
+    async def story(into):
+        outlet.gone = True
+        assert not into.take(EVENT)
+
+    outlet = Kept()
+    assert (await poured(outlet, Poured(story)))[0] == CLIENT_GONE
+    assert outlet.writes[-1] == "cut"
+
+
+async def test_a_silence_is_broken_once_for_each_keepalive_s_and_not_for_who_does_not_read():
+    async def story(into):
+        await asyncio.sleep(0.05)
+        outlet.full = True
+        at = len(outlet.writes)
+        await asyncio.sleep(0.05)
+        assert len(outlet.writes) == at
+        outlet.full = False
+        into.take(EVENT)
+
+    outlet = Kept()
+    _, journal = await poured(outlet, Poured(story), keepalive_s=0.02)
+    alive = outlet.writes.count(ALIVE)
+    assert 1 <= alive <= 2
+    assert journal.bytes_out == alive * len(ALIVE) + len(EVENT)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(UpstreamReset("gone"), "upstream_reset"), (RuntimeError(), "internal_error")]
+)
+async def test_what_breaks_in_mid_answer_cuts_it(error, code, caplog):
+    async def story(into):
+        into.take(EVENT)
+        raise error
+
+    outlet = Kept()
+    assert (await poured(outlet, Poured(story)))[0] == code
+    assert outlet.writes[-1] == "cut"
+    assert "end" not in outlet.writes
+    assert (b"upstream_reset" in outlet.writes[-2]) is (code == "upstream_reset")
+    assert ("Traceback" in caplog.text) is (code == "internal_error")

@@ -1,0 +1,77 @@
+"""Many are told at once, and nobody who reads can see it."""
+
+import asyncio
+import logging
+
+from records import record
+
+from sidecar.routing.decision import Decision, Lookup, Reason
+from sidecar.telemetry.meter import Metrics
+from sidecar.telemetry.recent import Recent
+from sidecar.telemetry.telling import MOST, Telling
+
+
+async def test_records_are_told_to_each_teller_in_their_order_once_there_are_many():
+    one, other = [], []
+    telling = Telling([one.append, other.append])
+    records = [record(status=200 + n) for n in range(MOST)]
+    for each in records[:-1]:
+        telling.told(each)
+    assert not one
+    telling.told(records[-1])
+    assert one == other == records
+
+
+async def test_a_record_that_stays_alone_is_told_all_the_same():
+    told = asyncio.Queue()
+    telling = Telling([told.put_nowait])
+    for _ in range(2):  # each time anew
+        alone = record()
+        telling.told(alone)
+        assert await asyncio.wait_for(told.get(), 5) is alone
+
+
+async def test_each_record_is_told_once_whoever_catches_up_first():
+    told = []
+    telling = Telling([told.append])
+    for _ in range(3):
+        telling.told(record())
+    telling.catch_up()
+    telling.catch_up()
+    assert len(told) == 3
+
+
+async def test_after_the_end_everything_is_told_at_once():
+    told = []
+    telling = Telling([told.append])
+    telling.told(record())
+    telling.stop()
+    assert len(told) == 1
+    telling.told(record())
+    assert len(told) == 2
+
+
+async def test_a_teller_that_fails_costs_the_others_nothing_and_is_told_to_the_log(caplog):
+    def fail(_record):
+        raise ValueError("no room")
+
+    told = []
+    telling = Telling([fail, told.append])
+    telling.told(record())
+    telling.told(record())
+    with caplog.at_level(logging.ERROR):
+        telling.catch_up()
+    assert (len(told), len(caplog.records)) == (2, 2)
+
+
+async def test_who_reads_finds_what_was_told_a_moment_ago():
+    metrics, recent = Metrics(models=["a/b"], routes=()), Recent(lambda: 1_700_000_000.0)
+    telling = Telling([metrics.told, recent.told])
+    metrics.before_read(telling.catch_up)
+    recent.before_read(telling.catch_up)
+    decided = record(endpoint="/x", decision=Decision(("a/b",), None, Reason.NO_ROUTES, Lookup.NONE))
+    telling.told(decided)
+    families = {family.name: family for family in metrics.registry.collect()}
+    assert [each.value for each in families["sidecar_http_requests"].samples] == [1.0]
+    telling.told(decided)
+    assert recent.snapshot()["requests_total"] == 2

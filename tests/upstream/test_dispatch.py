@@ -1,0 +1,126 @@
+"""One order at a time, sent to providers of raw sockets: what is open afterwards, and what was written down."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+from provider import answers, hangs, in_turn, refuses, serving
+
+from sidecar.config.catalog import Catalog
+from sidecar.config.models import CircuitBreakers, Config, OutlierDetection, Provider
+from sidecar.errors import RequestError
+from sidecar.upstream.client import open_client
+from sidecar.upstream.dispatch import Dispatcher
+from sidecar.upstream.failover import Policy
+from sidecar.upstream.health import Fault, Health
+from sidecar.upstream.order import ABANDONED, ANSWERED, Answered, Exhausted, Order
+from sidecar.upstream.places import Places
+from sidecar.wire.formats import Format
+
+MODELS = ("openai/a", "openai/b")
+
+
+class Counts:
+    """A watch that keeps what it is told of attempts."""
+
+    def __init__(self):
+        self.told = []
+
+    def attempted(self, provider, outcome):
+        self.told.append((provider, outcome))
+
+    def changed(self, provider, change):
+        self.told.append((provider, change))
+
+
+@asynccontextmanager
+async def dispatching(story):
+    async with serving(story) as double, open_client() as client:
+        providers = tuple(Provider(model, model, base_url=double.url) for model in MODELS)
+        yield (
+            Dispatcher(
+                client=client,
+                catalog=Catalog.of(Config(providers=providers)),
+                health=Health(OutlierDetection()),
+                places=Places(CircuitBreakers()),
+                policy=Policy(base_interval_s=0.001, max_interval_s=0.001),
+                watch=Counts(),
+            ),
+            double,
+        )
+
+
+def order(body_for=lambda _target, _rank: b"{}"):
+    return Order(MODELS, Format.CHAT, "POST", "/v1/chat/completions", (), body_for, "r-1")
+
+
+def places(dispatcher):
+    return [dispatcher.means.places.load(model) for model in MODELS]
+
+
+async def test_the_first_candidates_answer_keeps_its_place_until_it_is_closed_and_needs_no_trip():
+    async with dispatching(answers(b"{}")) as (dispatcher, _):
+        sent = order()
+        outcome = await dispatcher.send(sent)
+        assert isinstance(outcome, Answered)
+        assert (outcome.first, outcome.rank, outcome.trip, outcome.repin) == (b"{}", 0, None, None)
+        assert places(dispatcher) == [(1, 0), (0, 0)]
+        await outcome.close()
+        assert places(dispatcher) == [(0, 0), (0, 0)]
+        assert [made.outcome for made in sent.attempts] == [ANSWERED]
+        assert dispatcher.watch.told == [("openai/a", ANSWERED)]
+
+
+async def test_one_that_failed_gives_its_place_back_before_another_is_asked():
+    held = []
+
+    def body_for(_target, _rank):
+        held.append(places(dispatcher))
+        return b"{}"
+
+    async with dispatching(in_turn(refuses(503, {}), answers(b"{}"))) as (dispatcher, _):
+        outcome = await dispatcher.send(order(body_for))
+        assert (outcome.rank, len(outcome.trip.made), held) == (1, 1, [[(0, 0), (0, 0)]] * 2)
+        await outcome.close()
+        assert dispatcher.watch.told == [("openai/a", "server_error"), ("openai/b", ANSWERED)]
+
+
+async def test_when_nobody_answers_nothing_is_open():
+    async with dispatching(refuses(503, {})) as (dispatcher, _):
+        outcome = await dispatcher.send(order())
+        assert isinstance(outcome, Exhausted)
+        assert places(dispatcher) == [(0, 0), (0, 0)]
+
+
+async def test_an_ejected_candidate_is_passed_over_and_the_rules_are_asked_from_the_start():
+    async with dispatching(answers(b"{}")) as (dispatcher, _):
+        health, now = dispatcher.means.health, dispatcher.means.clock()
+        for _ in range(5):
+            health.failed(health.begin("openai/a", now), Fault.SERVER, now)
+        outcome = await dispatcher.send(order())
+        assert (outcome.rank, outcome.trip.order, outcome.repin) == (1, (1, 0), (1, 0))
+        await outcome.close()
+
+
+async def test_a_client_that_hangs_up_leaves_nothing_open_and_is_an_abandoned_attempt():
+    async with dispatching(hangs) as (dispatcher, double):
+        sent = order()
+        waiting = asyncio.ensure_future(dispatcher.send(sent))
+        await double.began.wait()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await double.gone.wait()
+        assert places(dispatcher) == [(0, 0), (0, 0)]
+        assert dispatcher.watch.told == [("openai/a", ABANDONED)]
+
+
+async def test_what_the_first_candidate_cannot_be_asked_is_the_clients_mistake_and_no_attempt():
+    def body_for(_target, _rank):
+        raise RequestError("no")
+
+    async with dispatching(answers(b"{}")) as (dispatcher, double):
+        sent = order(body_for)
+        with pytest.raises(RequestError):
+            await dispatcher.send(sent)
+        assert (sent.attempts, dispatcher.watch.told, double.requests) == ([], [], [])
