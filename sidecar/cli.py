@@ -7,10 +7,12 @@ The command `sidecar`: the only file that prints or exits.
     sidecar pins                   which session keeps which model; get, set, delete, move, export, import
     sidecar top                    a sidecar at work, live
     sidecar doctor                 what is wrong, and what to do about it
+    sidecar injector               add the sidecar to pods of Kubernetes: a mutating admission webhook
     sidecar --version
 
-Exit codes: 0 done, 1 could not start, decide or do it, or the doctor found a problem, 2 wrong usage, 78 (EX_CONFIG of
-sysexits.h) a configuration with mistakes, 130 ended by Ctrl-C, 141 nobody reads what is printed (as of SIGPIPE).
+Exit codes: 0 done, 1 could not start, decide or do it, was cut by a second signal, or the doctor found a problem, 2
+wrong usage, 78 (EX_CONFIG of sysexits.h) a configuration with mistakes, 130 ended by Ctrl-C, 141 nobody reads what is
+printed (as of SIGPIPE).
 """
 
 import argparse
@@ -21,18 +23,20 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from sidecar import __version__, config, loop
-from sidecar.config.catalog import Catalog
-from sidecar.config.models import Config, LogLevel, Provider
+from sidecar.config.models import Config, LogFormat, LogLevel, Provider
 from sidecar.errors import ConfigError, SidecarError
+from sidecar.injector import options as injector
 from sidecar.operator import commands as operator
 from sidecar.operator import doctor, top
 from sidecar.operator.answer import Answer
-from sidecar.operator.calling import AdminPort, admin_url, understood
+from sidecar.operator.calling import AdminPort, admin_url, ca_file, understood
 from sidecar.operator.describing import announced, summed_up
 from sidecar.operator.facts import read_file
 from sidecar.operator.screen import Screen
@@ -43,6 +47,9 @@ from sidecar.routing.session import SessionKey, checked
 from sidecar.telemetry import log as logs
 from sidecar.upstream.providers import flaw, row_of
 from sidecar.wire.conversation import Role, Turn
+
+if TYPE_CHECKING:
+    from sidecar.server import Stop
 
 # `sidecar.server` is imported by the commands that need one: it is two thirds of the time that the others would take.
 
@@ -86,6 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--port", type=_port, help="instead of the file's; 0 takes a free one and says which")
     up.add_argument("--admin-port", type=_port, help="instead of the file's; 0 takes a free one and says which")
     up.add_argument("--log-level", choices=tuple(LogLevel), help="instead of the file's")
+    up.add_argument(
+        "--take-over", action="store_true", help="in the place of the sidecar that serves on the same ports"
+    )
     up.set_defaults(run=_up)
 
     # Without help, and so on no list: `up` runs it.
@@ -101,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     route.add_argument("--session", metavar="ID", help="the session to decide for")
     route.set_defaults(run=_route)
     operator.add(commands, asking=_ask, top=_top, doctor=_doctor)
+    injector.add(commands, _inject, _port)
     return parser
 
 
@@ -124,16 +135,31 @@ def _uncallable(settings: Config) -> list[str]:
 
 
 def _up(asked: argparse.Namespace) -> int:
-    settings = _read(asked.config)
-    logs.set_up(asked.log_level or settings.telemetry.log_level, settings.telemetry.log_format)
+    settings = _with_options(asked, _read(asked.config))
+    logs.set_up(settings.telemetry.log_level, settings.telemetry.log_format)
+    again = None if asked.config is None else partial(_read_again, asked)
+    if settings.workers > 1 and not asked.take_over:
+        return loop.run(_supervise(settings, again))
+    return loop.run(_serve(settings, again, take_over=asked.take_over))
+
+
+def _with_options(asked: argparse.Namespace, settings: Config) -> Config:
+    """What the command line says goes before the file."""
     if asked.port is not None:
         settings = evolve(settings, listener=evolve(settings.listener, port=asked.port))
     if asked.admin_port is not None:
         settings = evolve(settings, admin=evolve(settings.admin, port=asked.admin_port))
-    if settings.workers > 1:
-        return loop.run(_supervise(settings, asked.log_level or settings.telemetry.log_level))
-    loop.run(_serve(settings))
-    return 0
+    if asked.log_level is not None:
+        settings = evolve(settings, telemetry=evolve(settings.telemetry, log_level=LogLevel(asked.log_level)))
+    return settings
+
+
+def _read_again(asked: argparse.Namespace) -> Config:
+    """For a reload: what is odd about the file goes to the log. Raises ConfigError."""
+    loaded = config.read(asked.config, os.environ)
+    for warning in (*loaded.warnings, *_uncallable(loaded.config)):
+        log.warning("%s", warning)
+    return _with_options(asked, loaded.config)
 
 
 def _port(text: str) -> int:
@@ -143,47 +169,62 @@ def _port(text: str) -> int:
     return port
 
 
-async def _serve(settings: Config) -> None:
-    from sidecar.server import serve  # noqa: PLC0415 - see above
+async def _serve(settings: Config, again: Callable[[], Config] | None, *, take_over: bool) -> int:
+    """
+    0 when it has drained, also where `drain.timeout_seconds` cut something: that is what was asked for, and no crash to
+    whoever supervises. 1 when a second signal cut it.
+    """
+    from sidecar.server import Stop, serve  # noqa: PLC0415 - see above
 
-    stop = asyncio.Event()
-    for sign in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(sign, stop.set)
-    async with serve(settings, stop) as serving:
-        loop.settle()
-        print("\n".join(announced(settings, serving.listener, serving.admin)), flush=True)
-        await stop.wait()
-        log.info("stopping: no new requests, those under way may finish")
-    log.info("stopped")
-
-
-async def _supervise(settings: Config, log_level: str) -> int:
-    """As `_serve`, with several processes; a second signal ends them where they are. 0 when all finished their work."""
-    from sidecar.server import serve_workers  # noqa: PLC0415 - see above
-
-    stop = asyncio.Event()
-    task = asyncio.current_task()
-
-    def signalled() -> None:
-        if stop.is_set() and task is not None:
-            task.cancel()
-        stop.set()
-
-    for sign in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(sign, signalled)
+    stop = _signalled(Stop())
     try:
-        async with serve_workers(settings, log_level, stop) as serving:
+        async with serve(settings, stop, again=again, take_over=take_over) as serving:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, serving.reloads.begin, "SIGHUP")
+            loop.settle()
+            print("\n".join(announced(settings, serving.listener, serving.admin)), flush=True)
+            await stop.asked.wait()
+    except asyncio.CancelledError:
+        return _ended()
+    log.info("stopped")
+    return 1 if stop.at_once.is_set() else 0
+
+
+def _signalled(stop: "Stop") -> "Stop":
+    """It hears of signals from here on. A third one does not wait for what the second should have cut."""
+    running, task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def signalled(sign: int) -> None:
+        if stop.at_once.is_set() and task is not None:
+            task.cancel()
+        stop.signalled(sign)
+
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        running.add_signal_handler(sign, signalled, sign)
+    return stop
+
+
+def _ended() -> int:
+    log.warning("stopped where it was, by a third signal")
+    return 1
+
+
+async def _supervise(settings: Config, again: Callable[[], Config] | None) -> int:
+    """As `_serve`, with several processes; 1 also when one of them did not end in good order."""
+    from sidecar.server import Stop, serve_workers  # noqa: PLC0415 - see above
+
+    stop = _signalled(Stop())
+    try:
+        async with serve_workers(settings, stop, again) as serving:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, serving.reloads.begin, "SIGHUP")
             loop.settle()
             lines = announced(settings, serving.listener, serving.admin)
             print("\n".join([*lines[:-1], f"workers    {settings.workers}", lines[-1]]), flush=True)
-            await stop.wait()
-            log.info("stopping: no new requests, those under way may finish")
-            in_order = await serving.workers.stop()
+            await stop.asked.wait()
+            in_order = await serving.workers.stop(stop)
     except asyncio.CancelledError:
-        log.warning("stopped at once: requests under way were cut")
-        return 1
+        return _ended()
     log.info("stopped")
-    return 0 if in_order else 1
+    return 0 if in_order and not stop.at_once.is_set() else 1
 
 
 def _work(_asked: argparse.Namespace) -> int:
@@ -192,7 +233,7 @@ def _work(_asked: argparse.Namespace) -> int:
 
     channel = channel_of(sys.stdin.fileno())
     assignment = assigned(channel)
-    logs.set_up(assignment.log_level, assignment.config.telemetry.log_format)
+    logs.set_up(assignment.config.telemetry.log_level, assignment.config.telemetry.log_format)
     return loop.run(work(assignment, channel))
 
 
@@ -226,18 +267,17 @@ def _route(asked: argparse.Namespace) -> int:
 
 
 async def _decide(settings: Config, text: str, session: SessionKey | None) -> Decision:
-    from sidecar.server import metrics_of, routing  # noqa: PLC0415 - see above
+    from sidecar.server import deciding  # noqa: PLC0415 - see above
 
-    catalog = Catalog.of(settings)
-    async with routing(settings, catalog, metrics_of(settings, catalog)) as brain:
-        return await brain.router.route(Ask(None, lambda: (Turn(Role.USER, text),), session), time.time())
+    async with deciding(settings) as router:
+        return await router.route(Ask(None, lambda: (Turn(Role.USER, text),), session), time.time())
 
 
 # sidecar pins, top, doctor
 
 
 def _admin(asked: argparse.Namespace) -> AdminPort:
-    return AdminPort(admin_url(asked.admin, os.environ))
+    return AdminPort(admin_url(asked.admin, os.environ), ca=ca_file(asked.cacert, os.environ))
 
 
 def _look() -> Look:
@@ -293,7 +333,7 @@ def _top(asked: argparse.Namespace) -> int:
 def _doctor(asked: argparse.Namespace) -> int:
     file = None if asked.config is None else read_file(asked.config, os.environ)
     configured = None if file is None or file.config is None else file.config.admin
-    port = AdminPort(admin_url(asked.admin, os.environ, configured))
+    port = AdminPort(admin_url(asked.admin, os.environ, configured), ca=ca_file(asked.cacert, os.environ))
     with understood(port):
         answer = doctor.visit(port, file, _address if asked.call else None, _look())
     return _say(asked, answer)
@@ -303,6 +343,36 @@ def _address(provider: Provider) -> str | None:
     """Where a provider is; None when only its base_url could tell, and it has none."""
     row = row_of(provider)
     return provider.base_url or (row.origin + row.prefix if row is not None and row.origin else None)
+
+
+# sidecar injector
+
+
+def _inject(asked: argparse.Namespace) -> int:
+    logs.set_up(asked.log_level, LogFormat(asked.log_format))
+    asyncio.run(_serve_injector(asked))
+    return 0
+
+
+async def _serve_injector(asked: argparse.Namespace) -> None:
+    """A second signal cuts the drain short."""
+    from sidecar.injector.serving import serve, settings_of  # noqa: PLC0415 - see above
+
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def signalled() -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sign, signalled)
+    async with serve(settings_of(asked)) as serving:
+        for name, port in (("webhook", serving.webhook), ("admin", serving.admin)):
+            print(f"{name:<8} {port.address}:{port.port}", flush=True)
+        await stop.wait()
+        log.info("stopping: not ready, and serving for %g s more", asked.drain_delay)
+        await serving.drain(hurry)
+    log.info("stopped")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,11 @@ class ConfigError(SidecarError):
 
     code = "invalid_config"
 
+    def __init__(self, message: str, *, files: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.files = files
+        """Other files that it names: one of them may be what has to change."""
+
 
 class RequestError(SidecarError):
     """The client's fault: nothing was changed, and asking again the same way gives the same answer."""
@@ -43,6 +48,18 @@ class InvalidSessionId(RequestError):
     """A session id is 1 to 256 visible ASCII characters."""
 
     code = "invalid_session_id"
+
+
+class InvalidApiKey(RequestError):
+    """The client did not show that it may call."""
+
+    status = 401
+    code = "invalid_api_key"
+
+    def __init__(self, message: str, *, challenge: str = "Bearer") -> None:
+        super().__init__(message)
+        self.challenge = challenge
+        """For the header `WWW-Authenticate`: RFC 6750, section 3."""
 
 
 class OriginNotAllowed(RequestError):

@@ -50,7 +50,7 @@ class AdminApp:
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         hosts = request.headers.getall("Host", [])
-        self._guard.check(Asking(request.method, request.path, request.remote, hosts, request.headers))
+        self._guard.check(Asking(request.method, request.path, request.remote, hosts, request.headers, request.scheme))
         answer = await handler(request)
         resource = request.match_info.route.resource
         if request.method not in READING and resource is not None:

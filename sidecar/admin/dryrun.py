@@ -12,6 +12,7 @@ text, leave the session out. Chat completions only: that is what people have at 
 from collections.abc import Callable
 
 from aiohttp import web
+from attrs import frozen
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from sidecar.admin.answers import json_answer
@@ -43,52 +44,59 @@ class _Asked(Struct):
     lane: str = ""
 
 
-class DryRun:
-    """
-    `judge`: asks the classifier as requests do, but is not watched. `clock`: seconds, never backwards;
-    `max_body_bytes`: as for requests.
-    """
+@frozen
+class Deciding:
+    """What decides, by one configuration."""
 
-    def __init__(
-        self, router: Router, judge: Judge, catalog: Catalog, clock: Callable[[], float], max_body_bytes: int
-    ) -> None:
-        self._router = router
-        self._judge = judge
-        self._catalog = catalog
+    router: Router
+    judge: Judge
+    """Asks the classifier as requests do, but is not watched."""
+    catalog: Catalog
+    max_body_bytes: int
+    """As for requests."""
+
+
+class DryRun:
+    """`now`: what decides now. `clock`: seconds, never backwards."""
+
+    def __init__(self, now: Callable[[], Deciding], clock: Callable[[], float]) -> None:
+        self._now = now
         self._clock = clock
-        self._max_body_bytes = max_body_bytes
 
     def routes(self) -> list[web.RouteDef]:
         return [web.post("/route", self.route)]
 
     async def route(self, request: web.Request) -> web.Response:
         """What would be decided for {"text": …} or a chat completion, and why; pins and counts nothing."""
-        ask = self._ask(await body_of(request, self._max_body_bytes))
+        now = self._now()
+        ask = _ask(await body_of(request, now.max_body_bytes), now.catalog)
         began = self._clock()
-        decision = await self._router.preview(ask, self._judge)
+        decision = await now.router.preview(ask, now.judge)
         return json_answer(_told(decision, self._clock() - began))
 
-    def _ask(self, body: bytes) -> Ask:
-        """Raises RequestError."""
-        asked = decoded(body, _Asked)
-        session = _session(asked)
-        if asked.messages is UNSET:
-            if asked.text is UNSET:
-                raise RequestError("name what to decide for: text, or messages")
-            text = asked.text
-            return Ask(asked.model, lambda: (Turn(Role.USER, text),), session)
-        if asked.text is not UNSET:
-            raise RequestError("name either text or messages, not both")
-        request = parse(Format.CHAT, body)
-        return Ask(request.model, request.conversation, session, None, lambda: self._preferences(request))
 
-    def _preferences(self, request: Request) -> tuple[Route, ...]:
-        raw = bytes(request.preferences)
-        if raw == b"null":
-            return ()
-        if len(raw) > MAX_PREFERENCES_BYTES:
-            raise RequestError(f"routing_preferences must be at most {MAX_PREFERENCES_BYTES} bytes")
-        return read_preferences(decoded(raw, object), self._catalog)
+def _ask(body: bytes, catalog: Catalog) -> Ask:
+    """Raises RequestError."""
+    asked = decoded(body, _Asked)
+    session = _session(asked)
+    if asked.messages is UNSET:
+        if asked.text is UNSET:
+            raise RequestError("name what to decide for: text, or messages")
+        text = asked.text
+        return Ask(asked.model, lambda: (Turn(Role.USER, text),), session)
+    if asked.text is not UNSET:
+        raise RequestError("name either text or messages, not both")
+    request = parse(Format.CHAT, body)
+    return Ask(request.model, request.conversation, session, None, lambda: _preferences(request, catalog))
+
+
+def _preferences(request: Request, catalog: Catalog) -> tuple[Route, ...]:
+    raw = bytes(request.preferences)
+    if raw == b"null":
+        return ()
+    if len(raw) > MAX_PREFERENCES_BYTES:
+        raise RequestError(f"routing_preferences must be at most {MAX_PREFERENCES_BYTES} bytes")
+    return read_preferences(decoded(raw, object), catalog)
 
 
 def _session(asked: _Asked) -> SessionKey | None:

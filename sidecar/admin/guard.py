@@ -62,6 +62,8 @@ class Asking:
     hosts: Sequence[str]
     """Every `Host` header."""
     headers: Mapping[str, str]
+    scheme: str = "http"
+    """What the port speaks: `https` where it has TLS."""
 
 
 @frozen
@@ -118,7 +120,7 @@ def is_cross_site(asking: Asking) -> bool:
     if site is not None and site not in ("same-origin", "none"):
         return True
     origin = asking.headers.get("Origin")
-    return origin is not None and [origin.lower()] != [f"http://{host.lower()}" for host in asking.hosts]
+    return origin is not None and [origin.lower()] != [f"{asking.scheme}://{host.lower()}" for host in asking.hosts]
 
 
 def _is_for_other_sites(asking: Asking) -> bool:

@@ -75,7 +75,7 @@ class Listeners:
         """Takes no more clients: at once, or with ?graceful when no request is under way."""
         self._state.name = "draining"
         if "graceful" not in request.query:
-            await self._close_clients()
+            await self.close_clients()
         elif self._draining is None and self._close is not None:
             self._draining = asyncio.create_task(self._drained())
         return web.Response(text="OK\n")
@@ -94,9 +94,10 @@ class Listeners:
                     await asyncio.sleep(LOOK_S)
         except TimeoutError:
             pass  # long enough
-        await self._close_clients()
+        await self.close_clients()
 
-    async def _close_clients(self) -> None:
+    async def close_clients(self) -> None:
+        """Closes the clients' socket, if it is open, and leaves connections alone."""
         self._bound = [bound for bound in self._bound if bound.name != "listener"]
         if self._close is not None:
             close, self._close = self._close, None

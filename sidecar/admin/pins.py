@@ -76,13 +76,13 @@ class _Wanted:
 
 
 class PinsApi:
-    """`routes`: the names of the configured ones. `clock`: Unix time, seconds."""
+    """`catalog` and `routes`, the names of the configured ones: as they are now. `clock`: Unix time, seconds."""
 
     def __init__(
         self,
         store: PinStore,
-        catalog: Catalog,
-        routes: frozenset[str],
+        catalog: Callable[[], Catalog],
+        routes: Callable[[], frozenset[str]],
         watch: PinWatch,
         clock: Callable[[], float],
     ) -> None:
@@ -144,7 +144,7 @@ class PinsApi:
         """Pins a session by hand: {"model": …} or {"models": […]}, and "route". ?tenant= ?lane=."""
         key = _key(request)
         asked = decoded(await body_of(request, MAX_PUT_BYTES), _ByHand)
-        if asked.route is not None and asked.route not in self._routes:
+        if asked.route is not None and asked.route not in self._routes():
             raise RequestError("route: no configured route has this name", param="route")
         was = await self._store.peek(key)
         pin = Pin(
@@ -207,7 +207,7 @@ class PinsApi:
     async def take_up(self, request: web.Request) -> web.Response:
         """Takes up pins that /pins/export gave. ?overwrite replaces those that sessions have."""
         overwrite = _flag(_query(request, "overwrite"), "overwrite")
-        work = Import(self._store, self._catalog, self._watch, self._clock, overwrite=overwrite)
+        work = Import(self._store, self._catalog(), self._watch, self._clock, overwrite=overwrite)
         outcome = await work.read(lines_of(request, MAX_IMPORT_BYTES, MAX_LINE_BYTES))
         return json_answer(
             {
@@ -234,13 +234,13 @@ class PinsApi:
 
     def _model(self, name: str, param: str) -> str:
         """Raises RequestError."""
-        model = self._catalog.resolve(name)
+        model = self._catalog().resolve(name)
         if model is None:
             raise RequestError(f"{param}: no configured provider offers '{name[:100]}'", param=param)
         return model
 
     def _named(self, name: str) -> str:
-        return self._catalog.resolve(name) or name
+        return self._catalog().resolve(name) or name
 
 
 def _key(request: web.Request) -> SessionKey:

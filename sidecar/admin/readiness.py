@@ -34,10 +34,11 @@ class Readiness:
     async def ready(self, request: web.Request) -> web.Response:
         """200 only while requests are served, 503 while starting, draining or failed; ?verbose says how each part is."""
         said = "OK" if self._state.is_ready else self._state.shown
-        lines = self._verbose() if "verbose" in request.query else []
+        lines = self.verbose() if "verbose" in request.query else []
         return web.Response(status=200 if self._state.is_ready else 503, text="\n".join([*lines, said, ""]))
 
-    def _verbose(self) -> list[str]:
+    def verbose(self) -> list[str]:
+        """A line for each part."""
         asked = ((name, *part()) for name, part in self._parts.items())
         return [f"[{'+' if well else '-'}] {name}: {says}" for name, well, says in asked]
 

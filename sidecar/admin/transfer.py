@@ -42,10 +42,15 @@ class Header(Struct):
     exported_at: Time
 
 
-async def exported(store: PinStore, now: float) -> AsyncIterator[bytes]:
-    """Every live pin, the least recently used first, in pieces of about `PIECE_BYTES`. `now`: Unix time."""
+async def exported(store: PinStore, now: float, since: float | None = None) -> AsyncIterator[bytes]:
+    """
+    Every live pin, the least recently used first, in pieces of about `PIECE_BYTES`; with `since` those only whose
+    sessions have had their model for no longer. Both are Unix time.
+    """
     piece = bytearray(_line(Header("sidecar-pins", 1, datetime.fromtimestamp(now, UTC))))
     async for key, held in store.scan():
+        if since is not None and held.age_s > now - since:
+            continue
         piece += _line(pin_json(key, held))
         if len(piece) >= PIECE_BYTES:
             yield bytes(piece)

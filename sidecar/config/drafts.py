@@ -13,6 +13,7 @@ from sidecar.config.document import Node
 from sidecar.config.models import (
     Admin,
     CircuitBreakers,
+    Drain,
     OutlierDetection,
     ResponsesState,
     Routing,
@@ -62,6 +63,7 @@ class ProviderDraft:
     model: str | None = None
     name: str | None = None
     access_key: Secret | None = None
+    key_from_file: Secret | None = None
     default: bool = False
     base_url: Url = field(factory=lambda: Url(None))
     http_host: str | None = None
@@ -70,7 +72,27 @@ class ProviderDraft:
     headers: Mapping[str, Secret] = field(factory=dict)
     api_version: str | None = None
     timeouts: Timeouts = field(factory=Timeouts)
+    tls_ca_file: str | None = None
     routes: tuple[RouteDraft, ...] = ()
+
+
+@frozen
+class ClientKeyDraft:
+    """An entry of `auth.keys`."""
+
+    node: Node
+    name: str | None = None
+    key: Secret | None = None
+    key_file: Secret | None = None
+
+
+@frozen
+class AuthDraft:
+    """`auth`, as a mapping or as the word `none`."""
+
+    node: Node
+    keys: tuple[ClientKeyDraft, ...] = ()
+    client_certificates: bool = False
 
 
 @frozen
@@ -92,5 +114,7 @@ class Draft:
     responses_state: ResponsesState | None = None
     telemetry: Telemetry = field(factory=Telemetry)
     tracing: Tracing = field(factory=Tracing)
+    drain: Drain = field(factory=Drain)
+    watch_config: bool = True
     overrides: object = None
     mode: object = None

@@ -30,9 +30,10 @@ def read_bounded(path: Path, limit: int = MAX_FILE_BYTES) -> str:
 
 def template(node: Node, reading: Reading) -> str:
     """The text of the file that the value names, beside the configuration file."""
-    path = typed_text(node)
+    path = reading.folder / typed_text(node)
+    reading.files.append(str(path))
     try:
-        text = read_bounded(reading.folder / path, MAX_TEMPLATE_BYTES)
+        text = read_bounded(path, MAX_TEMPLATE_BYTES)
     except Wrong as wrong:
         raise Wrong(f"names the file {node.shown}, which {wrong}") from wrong
     if not text.strip():
@@ -51,3 +52,14 @@ def typed_path(node: Node, _reading: Reading, wanted: str = "a file's path") -> 
     if not path.strip() or not path.isprintable() or len(path) > MAX_PROSE_CHARS or path.endswith("/"):
         raise Wrong(f"must be {wanted}, got {node.shown}")
     return path
+
+
+def readable_path(node: Node, reading: Reading) -> str:
+    """The path of a file, beside the configuration file, that others will read (certificates), and that can be read now."""
+    path = reading.folder / typed_path(node, reading)
+    reading.files.append(str(path))
+    try:
+        read_bounded(path)
+    except Wrong as wrong:
+        raise Wrong(f"names the file {node.shown}, which {wrong}") from wrong
+    return str(path)

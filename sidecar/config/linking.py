@@ -9,6 +9,7 @@ from typing import Any
 
 from attrs import evolve
 
+from sidecar.config.admitting import admitted, check_listener, one_secret
 from sidecar.config.catalog import Catalog, chain
 from sidecar.config.classifying import settle
 from sidecar.config.document import Node
@@ -20,7 +21,17 @@ from sidecar.config.routes import Names, build, lift
 AUTO = "auto"
 """The name clients send to say: choose for me. It is no model, and need not be one."""
 
-_LISTENER_FIELDS = ("address", "port", "timeout_s", "max_body_bytes", "cors_origins", "sse_keepalive_s", "fast_path")
+_LISTENER_FIELDS = (
+    "address",
+    "port",
+    "timeout_s",
+    "max_body_bytes",
+    "cors_origins",
+    "sse_keepalive_s",
+    "fast_path",
+    "limits",
+    "tls",
+)
 
 
 def link(draft: Draft, reading: Reading) -> Config:
@@ -48,6 +59,9 @@ def link(draft: Draft, reading: Reading) -> Config:
         responses_state=draft.responses_state,
         telemetry=draft.telemetry,
         tracing=draft.tracing,
+        drain=draft.drain,
+        watch_config=draft.watch_config,
+        files=tuple(dict.fromkeys(reading.files)),
         source=reading.source,
     )
 
@@ -70,16 +84,23 @@ def _providers(drafts: Iterable[ProviderDraft], reading: Reading) -> tuple[Provi
 
 
 def _provider(draft: ProviderDraft, model: str, reading: Reading) -> Provider:
+    key = one_secret(draft.access_key, draft.key_from_file, draft.node, ("access_key", "access_key_file"), reading)
     missing = _missing(draft)
     if missing:
         needs = f"needs {', '.join(missing)} from the environment, where it is not set"
         reading.warn(draft.node, f"({model}) {needs}: it cannot be called until it is")
-    if draft.passthrough_auth and draft.access_key:
-        reading.warn(draft.node.at("access_key"), "is not used: passthrough_auth sends the client's own key")
+    if key is not None and key.file is not None and key.value is None:
+        reading.warn(draft.node, f"({model}) needs {key.awaited}: it cannot be called until it is there")
+        missing = (*missing, f"the file {key.file}")
+    if draft.passthrough_auth and key:
+        reading.warn(
+            draft.node.at("access_key" if draft.access_key else "access_key_file"),
+            "is not used: passthrough_auth sends the client's own key",
+        )
     return Provider(
         model=model,
         name=draft.name or model,
-        access_key=draft.access_key,
+        access_key=key,
         default=draft.default,
         base_url=draft.base_url.value,
         http_host=draft.http_host,
@@ -88,6 +109,7 @@ def _provider(draft: ProviderDraft, model: str, reading: Reading) -> Provider:
         headers=draft.headers,
         api_version=draft.api_version,
         timeouts=draft.timeouts,
+        tls_ca_file=draft.tls_ca_file,
         missing=missing,
     )
 
@@ -156,7 +178,11 @@ def _listener(draft: Draft, reading: Reading) -> Listener:
     if draft.listeners and draft.listener:
         _check_once(draft.listeners, draft.listener, reading)
     values = {key: value for place in written for key, value in place.value.items()}
-    return Listener(**{key: values[key] for key in _LISTENER_FIELDS if key in values})
+    known = {key: values[key] for key in _LISTENER_FIELDS if key in values}
+    listener = Listener(**known, auth=admitted(values.get("auth"), reading))
+    for place in written:
+        check_listener(listener, place.node, reading)
+    return listener
 
 
 def _check_once(first: Placed[Mapping[str, Any]], second: Placed[Mapping[str, Any]], reading: Reading) -> None:

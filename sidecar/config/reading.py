@@ -49,6 +49,8 @@ class Reading:
     """Where paths in the file start."""
     mistakes: list[Finding] = Factory(list)
     warnings: list[Finding] = Factory(list)
+    files: list[str] = Factory(list)
+    """Which other files were looked into, or would have been."""
 
     def attempt(self, reader: "Reader[T]", node: Node) -> T | None:
         """What `reader` makes of `node`; None, with the mistake written down, when it is wrong."""
@@ -80,7 +82,7 @@ class Reading:
     def finish(self) -> tuple[str, ...]:
         """The warnings; raises when there was any mistake."""
         if self.mistakes:
-            raise ConfigError("\n".join(self.lines(self.mistakes)))
+            raise ConfigError("\n".join(self.lines(self.mistakes)), files=tuple(dict.fromkeys(self.files)))
         return self.lines(self.warnings)
 
 

@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 from attrs import frozen
 
 from sidecar.config.document import Node
+from sidecar.config.files import read_bounded, typed_path
 from sidecar.config.models import Secret
 from sidecar.config.reading import Reading, Wrong
 from sidecar.config.values import is_header_name, is_host
@@ -35,6 +36,23 @@ def secret(node: Node, reading: Reading) -> Secret:
     if value is not None and not (value.isascii() and value.isprintable()):
         raise Wrong("must be printable ASCII, as it travels in a header" + _origin(variable))
     return Secret(value, variable)
+
+
+def secret_file(node: Node, reading: Reading) -> Secret:
+    """
+    A key that is the content of a file beside the configuration file. A file that cannot be read stops nothing here:
+    it may still come, as a mounted secret does.
+    """
+    path = reading.folder / typed_path(node, reading)
+    reading.files.append(str(path))
+    try:
+        value = read_bounded(path, MAX_CHARS).strip()
+    except Wrong as wrong:
+        reading.warn(node, f"names the file {node.shown}, which {wrong}")
+        return Secret(None, file=str(path))
+    if value and not (value.isascii() and value.isprintable()):
+        raise Wrong("must name a file of one line of printable ASCII, as it travels in a header")
+    return Secret(value or None, file=str(path))
 
 
 def headers(node: Node, reading: Reading) -> Mapping[str, Secret]:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 from multidict import CIMultiDict
 
-from sidecar.errors import SidecarError
+from sidecar.errors import Draining, InvalidApiKey, SidecarError
 from sidecar.listener.decisions import Decided
 from sidecar.listener.head import Headers
 from sidecar.listener.journal import Journal
@@ -145,6 +145,10 @@ def refusal(
     """An error as an answer, in the shape that clients of that format know."""
     if isinstance(error, Overloaded):
         extra = (*extra, ("retry-after", f"{error.retry_after_s:.0f}"))
+    if isinstance(error, Draining):
+        extra = (*extra, ("retry-after", "1"))  # somebody else listens here by then, or nobody
+    if isinstance(error, InvalidApiKey):
+        extra = (*extra, ("www-authenticate", error.challenge))
     extra = (*extra, ("x-sidecar-error", error.code))
     return Answer(
         error.status, error_body(form, error), way, code=error.code, culprit=error.param, extra=extra, closes=closes

@@ -16,6 +16,7 @@ from msgspec import Struct
 from sidecar.errors import BodyTooLarge, ExpectationFailed, RequestError, RequestTimeout, UnsupportedEncoding
 from sidecar.listener.incoming import Incoming
 from sidecar.listener.journal import Journal
+from sidecar.listener.silence import BodyTimeout, Patience
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -61,6 +62,8 @@ class Bodies:
 
     max_bytes: int
     timeout_s: float
+    silence_s: float = 60.0
+    """Longest silence in the middle of one."""
 
     async def read(self, request: Incoming, journal: Journal) -> Body:
         """
@@ -79,7 +82,7 @@ class Bodies:
             return unpacked(_here(request, self.max_bytes), encoding, self.max_bytes)
         began = time.monotonic()
         try:
-            raw = await read_raw(request, max_bytes=self.max_bytes, timeout_s=self.timeout_s)
+            raw = await read_raw(request, self.max_bytes, self.timeout_s, self.silence_s)
         finally:
             journal.body_s += time.monotonic() - began
         return unpacked(raw, encoding, self.max_bytes)
@@ -92,7 +95,7 @@ def unpacked(raw: bytes, encoding: str | None, max_bytes: int) -> Body:
     return Body(_decompress(raw, _MACHINES[encoding], max_bytes), was_encoded=True)
 
 
-async def read_raw(request: Incoming, *, max_bytes: int, timeout_s: float) -> bytes:
+async def read_raw(request: Incoming, max_bytes: int, timeout_s: float, silence_s: float) -> bytes:
     """The body as it comes. Raises BodyTooLarge, RequestTimeout, ExpectationFailed, RequestError: see `Bodies.read`."""
     if (request.content_length or 0) > max_bytes:
         raise _too_large(max_bytes)
@@ -100,7 +103,7 @@ async def read_raw(request: Incoming, *, max_bytes: int, timeout_s: float) -> by
         _continue(request)
     content = request.content
     try:
-        async with asyncio.timeout(None if content.is_eof() else timeout_s):
+        async with Patience(content, timeout_s, silence_s):
             fits = 0 < (request.content_length or 0) <= content.get_read_buffer_limits()[1]
             if fits and content.exception() is None:
                 await content.wait_eof()  # one wait, and not one for each piece
@@ -135,34 +138,34 @@ def _encoding(request: Incoming) -> str | None:
     return encoding
 
 
-def streamed(request: Incoming, timeout_s: float) -> AsyncIterator[bytes]:
+def streamed(request: Incoming, silence_s: float) -> AsyncIterator[bytes]:
     """
-    The body piece by piece, as it comes and as it is. Raises ExpectationFailed, and RequestTimeout when the client is
-    silent for longer than `timeout_s`: its place with the provider is not its own for ever.
+    The body piece by piece, as it comes and as it is. Raises ExpectationFailed, and BodyTimeout when the client is
+    silent for longer than `silence_s`: its place with the provider is not its own for ever.
     """
     expects = _expects_word(request)
 
     async def pieces() -> AsyncIterator[bytes]:
         if expects:
             _continue(request)
-        while piece := await _next_piece(request, timeout_s):
+        while piece := await _next_piece(request, silence_s):
             yield piece
 
     return pieces()
 
 
-async def _next_piece(request: Incoming, timeout_s: float) -> bytes:
+async def _next_piece(request: Incoming, silence_s: float) -> bytes:
     try:
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(silence_s):
             return await request.content.readany()
     except TimeoutError as exc:
-        raise RequestTimeout(f"Nothing more of the body came for {timeout_s:g} s.") from exc
+        raise BodyTimeout(silence_s) from exc
 
 
 def _expects_word(request: Incoming) -> bool:
     """RFC 9110, 10.1.1: whether the client waits for our word before it sends its body. Raises ExpectationFailed."""
     expected = request.headers.get("expect")
-    if expected and expected.lower() != "100-continue":
+    if expected and ", ".join(request.headers.getall("expect")).lower() != "100-continue":
         raise ExpectationFailed("expect must be 100-continue", param="expect")
     return bool(expected)
 

@@ -2,16 +2,19 @@
 Whose a session is: a tenant's, a caller's, or anybody's who knows its id.
 
 A client can write any header, so the one that names the tenant counts only when it comes from a peer that the
-configuration trusts, a gateway say. From anybody else it is ignored, and said so in the log, once. Then the caller's
-credential tells sessions apart, where `routing.session_scope` is `caller`: by a keyed hash of it, so that nobody who
-reads the pins learns a key.
+configuration trusts, a gateway say. From anybody else it is ignored, and said so in the log, once. Then the caller
+tells sessions apart, where `routing.session_scope` is `caller`: by its name, where clients have to show who they are,
+and another key under the same name keeps its sessions; else by a keyed hash of its credential, so that nobody who reads
+the pins learns a key.
 """
 
 import hmac
 import ipaddress
 import logging
+import string
 from collections.abc import Mapping
 from functools import lru_cache
+from urllib.parse import quote
 
 from multidict import MultiMapping
 
@@ -24,6 +27,8 @@ log = logging.getLogger("sidecar.listener")
 
 CALLER = "caller:"
 """How the tenant of a session begins that is a caller's. No tenant's own name may."""
+NAMED = "x-sidecar-caller"
+"""Where `admission` says who a caller is. Elsewhere it is a header that any client may send, and says nothing."""
 _LABEL = b"sidecar caller 1:"
 """What the key is used for here."""
 _HEX_DIGITS = 32
@@ -33,9 +38,12 @@ _PEERS = 4096
 
 
 class Callers:
-    """`key`: a secret; sidecars that share their pins need the same one to know a caller again."""
+    """
+    `key`: a secret; sidecars that share their pins need the same one to know a caller again. `named`: whether requests
+    have been through `admission`.
+    """
 
-    def __init__(self, policy: Routing, key: bytes) -> None:
+    def __init__(self, policy: Routing, key: bytes, *, named: bool = False) -> None:
         cache = policy.session_cache
         self._header = cache.tenant_header
         self._trusted = tuple(map(ipaddress.ip_network, cache.trusted_peers))
@@ -43,6 +51,7 @@ class Callers:
         self.tell_apart = self._header is not None or self._by_caller
         """Whether `tenant` may say anything; else whoever knows a session's id is in it."""
         self._key = key
+        self._named = named
         self._is_trusted = lru_cache(_PEERS)(self._in_trusted)
         self._said = False
 
@@ -59,7 +68,13 @@ class Callers:
         return self.caller(headers) if self._by_caller else ""
 
     def caller(self, headers: Mapping[str, str]) -> str:
-        """`caller:` and a hash of the credential that came with a request. Callers without one are one: empty."""
+        """
+        `caller:` and its name, or else a hash of the credential that came with a request. Callers without one are one:
+        empty.
+        """
+        if self._named:
+            name = headers.get(NAMED)
+            return "" if name is None else CALLER + _quoted(name)
         credential = _credential(headers)
         if not credential:
             return ""
@@ -89,6 +104,12 @@ def _tenant(headers: Mapping[str, str], header: str) -> str:
     raise RequestError(
         f"{header} must be one name of 1 to {LONGEST_ID} visible ASCII characters, without a comma", param=header
     )
+
+
+@lru_cache(_PEERS)
+def _quoted(name: str) -> str:
+    """As a tenant can be: visible ASCII. Names of keys may be more than that."""
+    return quote(name, safe=string.punctuation.replace("%", ""))
 
 
 def _credential(headers: Mapping[str, str]) -> str:

@@ -13,8 +13,9 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from aiohttp import HttpVersion, HttpVersion11
 from aiohttp.hdrs import USER_AGENT
 
-from sidecar.errors import MethodNotAllowed, NotFound, OriginNotAllowed, RequestError, SidecarError
-from sidecar.listener.answers import CLIENT_CLOSED_REQUEST, Answer, Exchange, Way, refusal
+from sidecar.errors import MethodNotAllowed, NotFound, OriginNotAllowed, RequestError, SidecarError, Unavailable
+from sidecar.listener.admission import Admission
+from sidecar.listener.answers import CLIENT_CLOSED_REQUEST, Answer, Exchange, Relayed, Way, refusal
 from sidecar.listener.body import Bodies
 from sidecar.listener.cors import METHODS, cors_headers
 from sidecar.listener.decisions import Decider, decision_body
@@ -22,7 +23,7 @@ from sidecar.listener.forward import Forwarder
 from sidecar.listener.incoming import Incoming
 from sidecar.listener.outlet import Outlet
 from sidecar.listener.proxy import Proxy
-from sidecar.listener.relay import CLIENT_GONE
+from sidecar.listener.relay import CLIENT_GONE, heard
 from sidecar.telemetry.metrics import OTHER
 from sidecar.telemetry.pseudonym import Pseudonyms
 from sidecar.telemetry.record import Attempt, Record, Teller
@@ -46,7 +47,8 @@ HTTP_11 = "HTTP/1.1"
 class Door:
     """
     `clock`: that of the event loop, seconds, never backwards; `wall`: Unix time.
-    `tellers` are told of every request when it is over; `traces` says which trace it belongs to.
+    `tellers` are told of every request when it is over; `traces` says which trace it belongs to; `under_way` counts
+    requests for several doors, one after the other.
     """
 
     def __init__(
@@ -62,6 +64,8 @@ class Door:
         cors_origins: Collection[str],
         clock: Callable[[], float],
         wall: Callable[[], float],
+        under_way: Counter[tuple[str, ...]] | None = None,
+        admission: Admission | None = None,
     ) -> None:
         self._bodies = bodies
         self._decider = decider
@@ -73,6 +77,10 @@ class Door:
         self._cors_origins = cors_origins
         self._clock = clock
         self._wall = wall
+        self._under_way: Counter[tuple[str, ...]] = Counter() if under_way is None else under_way
+        self._admission = admission
+        self.busy = 0
+        """Requests under way here."""
         self._forwarded = _Place(FORWARDED, self._forward)
         self._nowhere = _Place(OTHER, _nothing)
         self._places = {
@@ -82,35 +90,48 @@ class Door:
             "/v1/models": _Place("/v1/models", self._forward),
             "/v1": _Place(OTHER, self._forward),
         }
+        for place in (*self._places.values(), self._forwarded, self._nowhere):
+            self._under_way[place.label] += 0
 
     def in_flight(self) -> Mapping[tuple[str, ...], float]:
-        """Requests under way, by endpoint."""
-        under_way: Counter[tuple[str, ...]] = Counter()
-        for place in (*self._places.values(), self._forwarded, self._nowhere):
-            under_way[(place.endpoint,)] += place.under_way
-        return under_way
+        """Requests under way, by endpoint; those of the doors before, whose count it shares, included."""
+        return self._under_way
 
     async def serve(self, request: Incoming, outlet: Outlet) -> None:
         """Answers a request through its outlet."""
         began = self._clock()
-        headers, path = request.headers, request.path
-        place = self._places.get(path) or (self._forwarded if path.startswith("/v1/") else self._nowhere)
+        headers = request.headers
+        place = self._place(request.path)
         way = Way(place.endpoint, self._traces.of(headers))
-        place.under_way += 1
+        self._under_way[place.label] += 1
+        self.busy += 1
         try:
             if "origin" in headers or request.method == "OPTIONS":
                 exchange = await self._to_a_page(request, outlet, way, place)
             else:
-                exchange = await place.answer(request, outlet, way, place.form)
+                exchange = await place.answer(
+                    request if self._admission is None else self._admitted(request, way, self._admission),
+                    outlet,
+                    way,
+                    place.form,
+                )
         except asyncio.CancelledError:
-            self._tell(Answer(CLIENT_CLOSED_REQUEST, b"", way, code=CLIENT_GONE), began, request)
-            raise
+            if outlet.broken is None:
+                self._tell(Answer(CLIENT_CLOSED_REQUEST, b"", way, code=CLIENT_GONE), began, request)
+                raise
+            heard()
+            exchange = refusal(_form_of(request.path), outlet.broken, way, closes=True)
         except Exception as exc:  # noqa: BLE001 - every error ends here, as an answer
             exchange = _failed(exc, request, way)
         finally:
-            place.under_way -= 1
+            self._under_way[place.label] -= 1
+            self.busy -= 1
         if isinstance(exchange, Answer):
-            exchange.send(outlet)
+            if outlet.begun:  # it was broken off, or failed, with its answer on the way: no second one into that
+                outlet.cut()
+                exchange = Relayed(outlet.sent_status, way, exchange.code)
+            else:
+                exchange.send(outlet)
         self._tell(exchange, began, request)  # after it was sent: its client does not wait for this
 
     def not_http(self, kind: str, request: Incoming, outlet: Outlet) -> None:
@@ -120,11 +141,36 @@ class Door:
         answer.send(outlet)
         self._tell(answer, self._clock(), request)
 
+    def refuse(self, error: SidecarError, request: Incoming, outlet: Outlet) -> None:
+        """
+        The answer to a request that is not looked into. The connection ends with it, unless there was just too much to
+        do and the request is all here.
+        """
+        way = Way(self._place(request.path).endpoint, self._traces.of(request.headers))
+        way.cors = cors_headers(request.headers, self._cors_origins) if "origin" in request.headers else ()
+        closes = not (isinstance(error, Unavailable) and request.content.is_eof())
+        answer = refusal(_form_of(request.path), error, way, closes=closes)
+        answer.send(outlet)
+        self._tell(answer, self._clock(), request)
+
+    def _place(self, path: str) -> "_Place":
+        return self._places.get(path) or (self._forwarded if path.startswith("/v1/") else self._nowhere)
+
+    def _admitted(self, request: Incoming, way: Way, admission: Admission) -> Incoming:
+        """The request, if its client may call. Raises InvalidApiKey."""
+        if request.path == HEALTH:
+            return request
+        admitted = admission.admit(request)
+        way.journal.caller = admitted.caller
+        return admitted
+
     async def _to_a_page(self, request: Incoming, outlet: Outlet, way: Way, place: "_Place") -> Exchange:
         """Pages in browsers say where they come from."""
         way.cors = cors_headers(request.headers, self._cors_origins)
         if request.method == "OPTIONS":
             return Answer(204, b"", way, extra=(("allow", METHODS),))
+        if self._admission is not None:
+            request = self._admitted(request, way, self._admission)
         if not way.cors:
             # Without an answer it could read, a page could still spend the providers' keys.
             raise OriginNotAllowed("This web page's origin is not among listener.cors_origins.")
@@ -184,6 +230,7 @@ class Door:
             account.usage,
             account.finish,
             account.response_model,
+            journal.caller,
         )
         for tell in self._tellers:
             try:
@@ -194,11 +241,11 @@ class Door:
 
 class _Place:
     """
-    Where a request may go, found by its path in one step: what it is called, whose words are spoken there, what answers
-    there, and how many requests are there now.
+    Where a request may go, found by its path in one step: what it is called, whose words are spoken there, and what
+    answers there.
     """
 
-    __slots__ = ("answer", "endpoint", "form", "under_way")
+    __slots__ = ("answer", "endpoint", "form", "label")
 
     def __init__(
         self,
@@ -210,7 +257,7 @@ class _Place:
         """One of a closed set, fit for a label."""
         self.answer = answer
         self.form = form
-        self.under_way = 0
+        self.label = (endpoint,)
 
 
 def _failed(exc: Exception, request: Incoming, way: Way) -> Answer:

@@ -108,7 +108,7 @@ class Forwarder:
             read = await self.bodies.read(request, way.journal)
             body, model = read.content or None, self._named(read.content)
         elif not request.content.at_eof():  # a small one may be here already, to its end
-            body, length = streamed(request, self.bodies.timeout_s), request.content_length
+            body, length = streamed(request, min(self.bodies.silence_s, self.bodies.timeout_s)), request.content_length
         candidate = model or self._default(ANTHROPIC if request.path.startswith("/v1/messages") else OPENAI)
         return Order(
             candidates=(candidate,),

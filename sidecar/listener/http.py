@@ -20,29 +20,37 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError
 
+from sidecar.config.models import Limits
+from sidecar.errors import SidecarError
+from sidecar.listener.bounds import Bounds
+from sidecar.listener.connection import Connection, Server
 from sidecar.listener.door import Door
 from sidecar.listener.head import Heads
 from sidecar.listener.incoming import Heard, Lean
 from sidecar.listener.known import TESTED, lean_possible
 from sidecar.listener.outlet import Direct, Pumped, Told
+from sidecar.listener.sweep import Sweep
 
 faults = logging.getLogger("sidecar.listener")
-
-MAX_HEADER_BYTES = 64 * 1024
-"""Of one header, or of the request's line. aiohttp's own 8 KiB are less than some tokens that clients carry."""
 
 _NotHttp: type[Any] = getattr(web_protocol, "_ErrInfo", type(None))
 """What the parser queues in the place of a request that it refuses."""
 
 
-class HttpServer(web.Server):
+class HttpServer(Server):
     """
     Makes a connection for every client that connects. `fast`: whether by the fast path, where it is `possible`.
     `options` are those of aiohttp's `RequestHandler`.
     """
 
     def __init__(
-        self, door: Door, *, fast: bool = True, possible: Callable[[], bool] = lean_possible, **options: Any
+        self,
+        door: Door,
+        *,
+        fast: bool = True,
+        possible: Callable[[], bool] = lean_possible,
+        limits: Limits | None = None,
+        **options: Any,
     ) -> None:
         # Without handler_cancellation a client that hangs up is never noticed.
         super().__init__(self._answer, request_factory=self._made, handler_cancellation=True)
@@ -51,7 +59,11 @@ class HttpServer(web.Server):
         known = possible()
         self.lean = fast and known
         self._kind: type[Connection] = LeanConnection if self.lean else HearingConnection if known else Connection
-        self._options = {"max_line_size": MAX_HEADER_BYTES, "max_field_size": MAX_HEADER_BYTES, **options}
+        self.bounds = Bounds(limits or Limits())
+        self._sweep: Sweep[Connection] = Sweep(
+            lambda: cast("list[Connection]", self.connections), self.bounds.look, self.bounds.every_s
+        )
+        self._options = options
         if fast and not known:
             faults.warning(
                 "this aiohttp is not the one that the fast path was written for (%s): it is not taken", TESTED
@@ -61,8 +73,47 @@ class HttpServer(web.Server):
         """How many requests are being answered."""
         return round(sum(self.door.in_flight().values()))
 
+    def clients(self) -> int:
+        """How many connections there are."""
+        return len(self.connections)
+
+    def drain(self) -> None:
+        """From now on every connection ends with its answer, and answers say so where their head is not out yet."""
+        self.ends = True
+
+    def close_idle(self, quiet_s: float) -> int:
+        """
+        Closes the connections without a request on which nothing has come or gone for `quiet_s`; how many. On one that
+        was busy a moment ago, the client may just be sending its next request, which would be lost.
+        """
+        idle = [each for each in self._ours() if each.quiet_s() >= quiet_s]
+        for connection in idle:
+            connection.leave()
+        return len(idle)
+
+    def cut(self, error: SidecarError) -> int:
+        """
+        Ends what is being answered: by `error` where no head is out yet, by an error in the stream where there is a
+        place for it, and then by a cut connection. How many requests; they end when the loop comes to them.
+        """
+        return sum([connection.break_off(error) for connection in self._ours()])
+
+    def _ours(self) -> "list[Connection]":
+        return [each for each in self.connections if isinstance(each, Connection)]
+
     def __call__(self) -> web.RequestHandler:
-        return self._kind(self, self.door, loop=asyncio.get_running_loop(), **self._options)
+        if (turned_away := self.bounds.one_too_many()) is not None:
+            return cast("web.RequestHandler", turned_away)  # all that the loop wants is a protocol
+        self._sweep.wake()
+        limits = self.bounds.limits
+        options = {
+            "max_line_size": limits.max_header_bytes,
+            "max_field_size": limits.max_header_bytes,
+            "max_headers": limits.max_headers,
+            "keepalive_timeout": limits.keepalive_timeout_s,
+            **self._options,
+        }
+        return self._kind(self, loop=asyncio.get_running_loop(), **options)
 
     def _made(
         self,
@@ -75,38 +126,20 @@ class HttpServer(web.Server):
         return Heard(message, content, protocol, writer, task, asyncio.get_running_loop())
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        connection = cast("Connection", request.protocol)
         heard = cast("Heard", request)
-        outlet = Pumped(heard)
+        outlet = Pumped(heard, lambda: self.ends or connection.stay.last)
+        connection.answering(outlet)
         try:
-            await self.door.serve(heard, outlet)
+            if (refused := self.bounds.enter(heard, connection.stay)) is None:
+                await self.door.serve(heard, outlet)
+            else:
+                self.door.refuse(refused, heard, outlet)
             return await outlet.sent()
         finally:
+            self.bounds.requests -= 1
+            connection.answering(None)
             await outlet.aclose()
-
-
-class Connection(web.RequestHandler):
-    """One connection of a client."""
-
-    __slots__ = ("_door",)
-
-    def __init__(self, server: HttpServer, door: Door, **options: Any) -> None:
-        super().__init__(server, **options)
-        self._door = door
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Called for what the parser refuses; what a handler raises ends at the door already."""
-        if isinstance(exc, HttpProcessingError):
-            heard = cast("Heard", request)
-            outlet = Pumped(heard)
-            self._door.not_http(type(exc).__name__, heard, outlet)
-            return outlet.response
-        return super().handle_error(request, status, exc, message)
 
 
 class HearingConnection(Connection):
@@ -117,9 +150,29 @@ class HearingConnection(Connection):
 
     __slots__ = ()
 
+    @property
+    def awaits_head(self) -> bool:  # type: ignore[override]  # which is never so where it is not known
+        return self._waiter is not None and not self._messages
+
+    def refuse(self, error: SidecarError) -> None:
+        """As if the parser had said so."""
+        self._messages.append((_NotHttp(status=error.status, exc=error, message=""), EMPTY_PAYLOAD))
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _process_keepalive(self) -> None:
+        super()._process_keepalive()
+        if self._force_close:
+            self._server.bounds.idled()
+
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._messages and isinstance(self._messages[-1][0], _NotHttp):
+        if not self._messages:
+            if self._waiter is not None:
+                self._server.bounds.part_of_head(self, len(data), self._moved_at)
+            return
+        self.stay.head_at = None
+        if isinstance(self._messages[-1][0], _NotHttp):
             self._tell_readers()
 
     def _tell_readers(self) -> None:
@@ -140,19 +193,23 @@ class LeanConnection(HearingConnection):
     sixteen: reading, parsing and deciding then alternate, and none of them finds its own code in the processor's caches.
     """
 
-    __slots__ = ("_heads", "_pause", "_resume", "remote")
+    __slots__ = ("_bounds", "_heads", "_pause", "_resume", "_was_paused", "remote")
     _current_request: Any  # all that aiohttp does with it is `_cancel`
 
-    def __init__(self, server: HttpServer, door: Door, **options: Any) -> None:
-        super().__init__(server, door, **options)
+    def __init__(self, server: HttpServer, **options: Any) -> None:
+        super().__init__(server, **options)
         self._heads = server.heads
+        self._bounds = server.bounds
         self._pause: Told | None = None
         self._resume: Told | None = None
+        # Once it is, for good: a pause that comes with the last bytes at hand stops the parser at the next ones only.
+        self._was_paused = False
         self.remote: str | None = None
 
     @property
     def keeps_alive(self) -> bool:
-        return not (self._close or self._force_close)
+        """What answers say whose head is not out yet."""
+        return not (self._close or self._force_close or self._server.ends or self.stay.last)
 
     def on_room(self, pause: Told | None, resume: Told | None) -> None:
         self._pause, self._resume = pause, resume
@@ -172,21 +229,29 @@ class LeanConnection(HearingConnection):
         if self._resume is not None:
             self._resume()
 
+    def pause_reading(self) -> None:
+        super().pause_reading()
+        self._was_paused = True
+
     def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's
-        """Called for every body that is taken. 1 µs of 13: what is not paused has nothing to parse."""
-        if self._reading_paused:
+        """Called for every body that is taken. 1 µs of 13: what was never paused has nothing to parse."""
+        if self._was_paused:
             super().resume_reading(resume_parser)
 
     def data_received(self, data: bytes) -> None:
         """Instead of aiohttp's, which is followed by a look at what it has queued."""
         if self._force_close or self._close or self._upgraded or self._parser is None:
             return  # nobody will read what comes now
+        self._moved_at = self._clock()
         try:
             messages, self._upgraded, _ = self._parser.feed_data(data)
         except HttpProcessingError as exc:
             messages = [(_NotHttp(status=400, exc=exc, message=exc.message), EMPTY_PAYLOAD)]
         if not messages:
+            if self._waiter is not None and not self._messages:
+                self._bounds.part_of_head(self, len(data), self._moved_at)
             return
+        self.stay.head_at = None
         self._messages.extend(messages)
         waiter = self._waiter
         if waiter is not None and not waiter.done():
@@ -201,6 +266,8 @@ class LeanConnection(HearingConnection):
         try:
             goes_on = True
             while goes_on and not self._force_close:
+                if self._was_paused and not self._messages:
+                    self.resume_reading()  # a body may have ended while paused, with the next request behind it
                 if not self._messages:
                     self._waiter = self._loop.create_future()
                     try:
@@ -235,17 +302,24 @@ class LeanConnection(HearingConnection):
         outlet = Direct(self, request, self._heads, keeps_alive=not (message.should_close or message.upgrade))
         self._current_request = request
         self._request_in_progress = True
+        self._outlet, self._answerer = outlet, self._task_handler
         try:
-            await self._door.serve(request, outlet)
+            if (refused := self._bounds.enter(request, self.stay)) is None:
+                await self._server.door.serve(request, outlet)
+            else:
+                self._server.door.refuse(refused, request, outlet)
             if self._paused:  # a stop waits for it, and the next request does too
                 await self._drain_helper()
         finally:
+            self._bounds.requests -= 1
+            self._outlet, self._moved_at = None, self._clock()
             self._current_request = None
             self._request_in_progress = False
             if self._handler_waiter is not None and not self._handler_waiter.done():
                 self._handler_waiter.set_result(None)
         if not (request.whole is not None or body.is_eof() or self._force_close):
             await self._lingered(body)
+        # What the client was told holds, also if we have begun to end since: it may be sending its next request.
         if not outlet.keeps_alive or self._close or self._force_close:
             return False
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
@@ -275,7 +349,7 @@ class LeanConnection(HearingConnection):
     def _refused(self, message: Any, body: StreamReader) -> None:
         request = self._request(web_protocol.ERROR, body)
         outlet = Direct(self, request, self._heads, keeps_alive=False)
-        self._door.not_http(type(message.exc).__name__, request, outlet)
+        self._bounds.refuse(self._server.door, message.exc, request, outlet)
 
     async def _lingered(self, body: StreamReader) -> None:
         """

@@ -9,6 +9,7 @@ from time import monotonic
 import msgspec
 from msgspec import Struct
 
+from sidecar.telemetry.record import Caller
 from sidecar.upstream.order import Attempted
 from sidecar.wire.account import Account
 
@@ -32,6 +33,8 @@ class Journal(Struct):
     """What the model's answer says it cost."""
     streamed: bool = False
     """Whether the answer is a stream of events."""
+    caller: Caller | None = None
+    """Who asked, where clients say who they are."""
     attempts: list[Attempted] = msgspec.field(default_factory=list)
 
     @property

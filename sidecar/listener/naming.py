@@ -45,10 +45,10 @@ class Naming:
         return lru_cache(REMEMBERED)(named)
 
     @classmethod
-    def of_policy(cls, policy: Routing, key: bytes) -> "Naming":
-        """`key`: a secret, the same for all sidecars that share their pins."""
+    def of_policy(cls, policy: Routing, key: bytes, *, named: bool = False) -> "Naming":
+        """`key`: a secret, the same for all sidecars that share their pins. `named`: whether callers have names."""
         drift = Drift(policy.session_max_entries) if policy.implicit_sessions else None
-        return cls(sources(policy.session_sources), Callers(policy, key), key, drift)
+        return cls(sources(policy.session_sources), Callers(policy, key, named=named), key, drift)
 
     def is_told(self, headers: Mapping[str, str]) -> bool:
         """Whether there is a header that may name a session; what it says is not looked at."""

@@ -19,6 +19,7 @@ from typing import Protocol
 from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
+from sidecar.errors import SidecarError
 from sidecar.listener.head import Headers, Heads, clean, cleaned
 from sidecar.listener.incoming import Heard, Incoming
 
@@ -32,6 +33,14 @@ _RESET = struct.pack("ii", 1, 0)
 
 class Outlet(Protocol):
     """Takes one answer: `whole`, or `begin`, then `write` as often as there is something, then `end` or `cut`."""
+
+    broken: SidecarError | None
+    """Why we end it before its time. It is set, and then whoever answers is cancelled; None when a client went."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether a head was sent."""
+        ...
 
     @property
     def sent_status(self) -> int: ...
@@ -92,7 +101,7 @@ class Line(Protocol):
 class Direct:
     """`keeps_alive`: what the client wants for its connection; after an answer, whether it goes on."""
 
-    __slots__ = ("_chunked", "_empty", "_heads", "_left", "_line", "_request", "keeps_alive", "sent_status")
+    __slots__ = ("_chunked", "_empty", "_heads", "_left", "_line", "_request", "broken", "keeps_alive", "sent_status")
 
     def __init__(self, line: Line, request: Incoming, heads: Heads, *, keeps_alive: bool) -> None:
         self._line = line
@@ -100,8 +109,13 @@ class Direct:
         self._heads = heads
         self.keeps_alive = keeps_alive
         self.sent_status = 0
+        self.broken: SidecarError | None = None
         self._chunked = self._empty = False
         self._left: int | None = None
+
+    @property
+    def begun(self) -> bool:
+        return self.sent_status != 0
 
     @property
     def full(self) -> bool:
@@ -190,10 +204,12 @@ class Direct:
 
 
 class Pumped:
-    """`response` is for aiohttp, which is to get it when `sent` is over."""
+    """`response` is for aiohttp, which is to get it when `sent` is over. `ends`: whether no request may follow."""
 
-    def __init__(self, request: Heard) -> None:
+    def __init__(self, request: Heard, ends: Callable[[], bool] = bool) -> None:
         self._request = request
+        self._ends = ends
+        self.broken: SidecarError | None = None
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
         self._more = asyncio.Event()
@@ -205,6 +221,10 @@ class Pumped:
         self.full = self.gone = False
 
     @property
+    def begun(self) -> bool:
+        return self._pump is not None
+
+    @property
     def sent_status(self) -> int:
         return self.response.status
 
@@ -213,12 +233,14 @@ class Pumped:
         if self._request.method != "HEAD":
             told.popall("content-length", None)
         self.response = web.Response(status=status, reason=reason and clean(reason), body=body, headers=told)
-        if closes:
+        if closes or self._ends():
             self.response.force_close()
 
     def begin(self, status: int, reason: str | None, headers: Headers, first: bytes = b"") -> None:
         told = CIMultiDict(cleaned(headers))
         self.response = web.StreamResponse(status=status, reason=reason and clean(reason), headers=told)
+        if self._ends():
+            self.response.force_close()
         self._pump = asyncio.get_running_loop().create_task(self._pumped(self.response))
         self.write(first)
 

@@ -73,6 +73,11 @@ async def relay(
     flow = _Flow(outlet, reply, passage, journal, keepalive_s)
     try:
         code = await flow.run(headers, first)
+    except asyncio.CancelledError:
+        if outlet.broken is None:
+            raise
+        heard()
+        code = flow.break_off(outlet.broken)
     except Exception:  # noqa: BLE001 - the last resort, with the cause in the log
         # Nothing should come here. A second response would be written into the first one.
         faults.exception("unexpected, in mid-answer")
@@ -84,11 +89,18 @@ async def relay(
     return code
 
 
+def heard() -> None:
+    """The task was cancelled, and goes on: what it waits for from here on is not cancelled again."""
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+
+
 class _Flow:
     """The sink that a reply is poured into."""
 
     __slots__ = (
-        "_begun", "_heard_at", "_journal", "_keepalive_s", "_loop", "_outlet", "_passage", "_paused_at", "_paused_s",
+        "_begun", "_ended", "_heard_at", "_journal", "_keepalive_s", "_loop", "_outlet", "_passage", "_paused_at", "_paused_s",
         "_reply", "_room", "_timer",
     )  # fmt: skip
 
@@ -101,7 +113,7 @@ class _Flow:
         self._loop = asyncio.get_running_loop()
         self._heard_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._begun = False
+        self._begun = self._ended = False
         self._paused_at: float | None = None
         self._paused_s = 0.0
         self._room: asyncio.Future[None] | None = None
@@ -125,9 +137,16 @@ class _Flow:
         self._write(passage.finish())
         if passage.failed:
             return UpstreamReset.code
+        self._ended = True
         outlet.end()
         await self._taken()
         return CLIENT_GONE if outlet.gone else None
+
+    def break_off(self, error: SidecarError) -> str:
+        """Ends it before its time, visibly where the format has a word for it. The code of what cut it short."""
+        if not self._ended:
+            self._write(self._passage.fail(error))
+        return error.code
 
     def take(self, piece: bytes) -> bool:
         """The reply's next bytes. Whether more are wanted."""
@@ -206,6 +225,8 @@ class _Flow:
         Breaks a silence of `keepalive_s` where the passage has a place for it. Armed once per silence at most: to move
         the timer with each chunk would cost more than the chunk.
         """
+        if self._ended:
+            return  # what is written now would be read as the beginning of the next answer
         silent_s = self._loop.time() - self._heard_at
         if silent_s >= self._keepalive_s:
             if not self._outlet.full:  # one who does not read needs nothing to hold on to

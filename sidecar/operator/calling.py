@@ -5,10 +5,11 @@ can fail is a sentence.
 
 import json
 import os
+import ssl
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from http.client import HTTPConnection, HTTPException, HTTPResponse
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any, BinaryIO
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
@@ -19,6 +20,7 @@ from sidecar.config.models import Admin
 from sidecar.errors import SidecarError
 
 VARIABLE = "SIDECAR_ADMIN"
+CA_VARIABLE = "SIDECAR_ADMIN_CACERT"
 TIMEOUT_S = 5.0
 PATIENCE_S = 60.0
 MAX_BYTES = 64 * 1024 * 1024
@@ -56,6 +58,12 @@ class NotASidecar(AdminError):
     code = "not_a_sidecar"
 
 
+class Untrusted(AdminError):
+    """Something answers by TLS, and its certificate proves nothing to us."""
+
+    code = "admin_untrusted"
+
+
 class Refused(AdminError):
     """The admin port said no, in its own words. `status` and `code` are those of its answer."""
 
@@ -68,7 +76,7 @@ class Refused(AdminError):
 def admin_url(asked: str | None, environ: Mapping[str, str], configured: Admin | None = None) -> str:
     """
     Where the admin port is: as `asked` on the command line, else as the environment says, else as `configured`, else
-    the default. Gives `http://host:port`. Raises BadAddress.
+    the default. Gives `http://host:port`, or `https://host:port`. Raises BadAddress.
     """
     if asked is not None:
         return _origin(asked, "--admin")
@@ -76,7 +84,13 @@ def admin_url(asked: str | None, environ: Mapping[str, str], configured: Admin |
         return _origin(environ[VARIABLE], VARIABLE)
     where = Admin() if configured is None else configured
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(where.address, where.address)  # noqa: S104 - not bound but called
-    return f"http://[{host}]:{where.port}" if ":" in host else f"http://{host}:{where.port}"
+    scheme = "http" if where.tls is None else "https"
+    return f"{scheme}://[{host}]:{where.port}" if ":" in host else f"{scheme}://{host}:{where.port}"
+
+
+def ca_file(asked: str | None, environ: Mapping[str, str]) -> str | None:
+    """Whose certificates the admin port may show: a file in PEM; None: those that the system trusts."""
+    return asked or environ.get(CA_VARIABLE) or None
 
 
 def _origin(text: str, name: str) -> str:
@@ -86,10 +100,16 @@ def _origin(text: str, name: str) -> str:
     except ValueError:
         parts, port = SplitResult("", "", "", "", ""), None
     plain = parts.path in ("", "/") and not (parts.query or parts.fragment or parts.username)
-    if parts.scheme != "http" or not parts.hostname or not plain or not parts.netloc.isascii() or " " in parts.netloc:
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or not plain
+        or not parts.netloc.isascii()
+        or " " in parts.netloc
+    ):
         raise BadAddress(f"{name} must be the admin port's address, such as http://127.0.0.1:9901, got {text!r}")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"http://{host}:{Admin().port if port is None else port}"
+    return f"{parts.scheme}://{host}:{Admin().port if port is None else port}"
 
 
 @frozen
@@ -108,10 +128,11 @@ class Reply:
 
 @frozen
 class AdminPort:
-    """`url` as `admin_url` gives it; `timeout_s`: the longest silence."""
+    """`url` as `admin_url` gives it; `timeout_s`: the longest silence; `ca` as `ca_file` gives it."""
 
     url: str
     timeout_s: float = TIMEOUT_S
+    ca: str | None = None
 
     def get(self, path: str, **query: object) -> Any:
         """The JSON at `path`. Parameters that are None are left out. Raises AdminError, like everything here."""
@@ -146,8 +167,7 @@ class AdminPort:
 
     @contextmanager
     def _asked(self, method: str, target: str, body: bytes | BinaryIO | None = None) -> Iterator[HTTPResponse]:
-        parts = urlsplit(self.url)
-        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=self.timeout_s)
+        connection = self._connection()
         headers = {} if body is None else {"content-type": "application/json", **_length(body)}
         try:
             with suppress(BrokenPipeError):  # who refuses a body need not read all of it: the answer says why
@@ -156,8 +176,16 @@ class AdminPort:
                 yield answer
         except TimeoutError as exc:
             raise Silent(f"{self.url} did not answer within {self.timeout_s:g} s") from exc
+        except ssl.SSLCertVerificationError as exc:
+            raise Untrusted(
+                f"the certificate of {self.url} is not trusted: {exc.verify_message}; --cacert or {CA_VARIABLE} names a "
+                "file with those of who signed it"
+            ) from exc
+        except ssl.SSLError as exc:
+            raise NotASidecar(f"what listens at {self.url} does not speak TLS, or not as we do") from exc
         except HTTPException as exc:
-            raise NotASidecar(f"what listens at {self.url} does not speak HTTP, or broke off") from exc
+            tls = "; with TLS it is https://" if self.url.startswith("http://") else ""
+            raise NotASidecar(f"what listens at {self.url} does not speak HTTP, or broke off{tls}") from exc
         except ConnectionRefusedError as exc:
             raise NoSidecar(
                 f"nothing listens at {self.url}: is `sidecar up` running? --admin or {VARIABLE} names another address"
@@ -166,6 +194,18 @@ class AdminPort:
             raise NoSidecar(f"{self.url} cannot be reached: {exc.strerror or type(exc).__name__}") from exc
         finally:
             connection.close()
+
+    def _connection(self) -> HTTPConnection:
+        parts = urlsplit(self.url)
+        host = parts.hostname or ""
+        if parts.scheme == "http":
+            return HTTPConnection(host, parts.port, timeout=self.timeout_s)
+        try:
+            context = ssl.create_default_context(cafile=self.ca)
+        except OSError as exc:  # an SSLError is one
+            why = "there is no certificate in PEM in it" if isinstance(exc, ssl.SSLError) else exc.strerror
+            raise Untrusted(f"{self.ca} cannot be used: {why}") from exc
+        return HTTPSConnection(host, parts.port, timeout=self.timeout_s, context=context)
 
     def _json(self, reply: Reply, path: str) -> Any:
         try:

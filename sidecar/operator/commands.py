@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from sidecar.operator import pins, transfer
 from sidecar.operator.answer import Answer
-from sidecar.operator.calling import VARIABLE, AdminPort
+from sidecar.operator.calling import CA_VARIABLE, VARIABLE, AdminPort
 from sidecar.operator.tables import Look
 
 MOST_PINS = 10_000_000
@@ -36,7 +36,7 @@ def add(commands: Commands, *, asking: Run, top: Run, doctor: Run) -> None:
         made = commands.add_parser(
             name, parents=[_common()], help=about, description=about, epilog=f"example: sidecar {name} {example}"
         )
-        made.set_defaults(run=run, admin=None, json=False)
+        made.set_defaults(run=run, admin=None, cacert=None, json=False)
         return made
 
     kept = command("pins", asking, "which session keeps which model", "get run-42")
@@ -58,6 +58,9 @@ def _common() -> argparse.ArgumentParser:
     """Options that may stand before an action and behind it: behind it, none given must not undo one given before."""
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     common.add_argument("--admin", metavar="URL", help=f"the admin port; else {VARIABLE}, else http://127.0.0.1:9901")
+    common.add_argument(
+        "--cacert", metavar="FILE", help=f"who signed its certificate, where it has TLS; else {CA_VARIABLE}"
+    )
     common.add_argument("--json", action="store_true", help="for programs")
     return common
 

@@ -16,11 +16,12 @@ def announced(settings: Config, listener: Place, admin: Place) -> list[str]:
     wildcards = sum(provider.is_wildcard for provider in settings.providers)
     missing = sorted({name for provider in settings.providers for name in provider.missing})
     keys = f"{', '.join(missing)} not set: decisions only for models that need them" if missing else "all set"
+    data, operators = ("http" if tls is None else "https" for tls in (settings.listener.tls, settings.admin.tls))
     return [
         f"sidecar {__version__}, configuration: {settings.source}",
-        f"answers    http://{_place(listener)}/v1 (OPENAI_BASE_URL; ANTHROPIC_BASE_URL is without /v1)",
-        f"decisions  http://{_place(listener)}/routing/v1/{{chat/completions,messages,responses}}",
-        f"admin      http://{_place(admin)}/ (a console; sidecar top, pins and doctor ask it)",
+        f"answers    {data}://{_place(listener)}/v1 (OPENAI_BASE_URL; ANTHROPIC_BASE_URL is without /v1)",
+        f"decisions  {data}://{_place(listener)}/routing/v1/{{chat/completions,messages,responses}}",
+        f"admin      {operators}://{_place(admin)}/ (a console; sidecar top, pins and doctor ask it)",
         f"routes     {', '.join(route.name for route in settings.routes) or 'none: every request gets its own model'}",
         f"models     {models}{f' and {wildcards} wildcards' if wildcards else ''}",
         f"keys       {keys}",

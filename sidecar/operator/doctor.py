@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sidecar.config.models import Provider
 from sidecar.operator.answer import Answer
-from sidecar.operator.calling import VARIABLE, AdminPort, NotASidecar, Silent
+from sidecar.operator.calling import VARIABLE, AdminPort, NotASidecar, Silent, Untrusted
 from sidecar.operator.facts import Facts, File, gather
 from sidecar.operator.finding import Finding, Level, fine, problem, told, warning, worst
 from sidecar.operator.hits import hits
@@ -26,6 +26,7 @@ _START = "Start it with: sidecar up [config.yaml]"
 _WHEN_LOST = {
     Silent.code: "It hangs, or has no CPU to run on: see its log and its machine, and restart it if it stays so.",
     NotASidecar.code: f"Name the sidecar's own admin port with --admin or {VARIABLE}.",
+    Untrusted.code: "Call it by a name that its certificate has, and name the file of who signed it.",
 }
 
 

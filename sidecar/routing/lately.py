@@ -28,6 +28,12 @@ class Lately:
         if len(self._until) > self._capacity:
             self._until.popitem(last=False)
 
+    def resize(self, capacity: int) -> None:
+        """Another `capacity`; over it the oldest go."""
+        self._capacity = capacity
+        while len(self._until) > capacity:
+            self._until.popitem(last=False)
+
     def knows(self, key: str, now: float) -> bool:
         return self._until.get(key, now) > now
 

@@ -180,6 +180,41 @@ class PinTable:
             swept += 1
         return swept
 
+    def configure(self, ttl_s: float, capacity: int, policy: TtlPolicy, now: float) -> None:
+        """
+        Other settings for all pins, those that are there included: what has been used up of a life stays so, and what
+        has expired stays expired. From `fixed` to `sliding`, nobody knows when a pin was last used, so its time begins
+        anew. With another time to live it takes as long as there are pins: half a second for a million.
+        """
+        sliding = policy is TtlPolicy.SLIDING
+        if (ttl_s, sliding) != (self._ttl_s, self._sliding):
+            self.sweep(now)  # by the time to live that they had
+            self._retime(ttl_s, now, sliding=sliding)
+        self._lately.resize(min(capacity, MOST_LATELY))
+        self._capacity = capacity
+        while len(self._by_use) > capacity:
+            if not self._forget_an_expired(now):
+                self._drop(*next(iter(self._by_use.items())), RemovedReason.EVICTED, now)
+
+    def _retime(self, ttl_s: float, now: float, *, sliding: bool) -> None:
+        self.changes += 1
+        longer_s = ttl_s - self._ttl_s
+        for entry in self._by_use.values():
+            if sliding == self._sliding:
+                # Not before it was made: an imported pin may be young and have had little time left all the same.
+                entry.expires_at = max(entry.expires_at + longer_s, entry.made_at)
+            else:
+                entry.expires_at = now + ttl_s if sliding else entry.made_at + ttl_s
+        # Restored pins end sooner than their place in the order says, and were remembered so.
+        self._sooner = [(self._by_use[key].expires_at, key) for _, key in self._sooner if key in self._by_use]
+        heapify(self._sooner)
+        if not sliding:
+            in_order = sorted(self._by_use.items(), key=lambda item: item[1].expires_at)
+            self._by_expiry = OrderedDict(in_order)
+        else:
+            self._by_expiry = self._by_use
+        self._ttl_s, self._sliding = ttl_s, sliding
+
     def _live(self, key: str, now: float) -> Entry | None:
         entry = self._by_use.get(key)
         if entry is None or entry.expires_at > now:

@@ -46,8 +46,15 @@ def _steps(newest: list[dict[str, int]], others: list[list[dict[str, int]]]) -> 
 
 
 def clusters(answers: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Of `/clusters?format=json`, at least one: requests are sums, and health is that of the worker that sees worst."""
-    return [_cluster(seen) for seen in zip(*answers, strict=True)]
+    """
+    Of `/clusters?format=json`, at least one: requests are sums, and health is that of the worker that sees worst. In
+    the moment of a reload, and where a worker refuses what another took, one may have providers that another has not.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for answer in answers:
+        for cluster in answer:
+            found.setdefault(cluster["name"], []).append(cluster)
+    return [_cluster(seen) for seen in found.values()]
 
 
 def _cluster(seen: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -4,10 +4,11 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
+from typing import Protocol
 
 from attrs import frozen
 
-from sidecar.config.models import CacheKind, Config, Routing
+from sidecar.config.models import CacheKind, Config, Routing, TtlPolicy
 from sidecar.routing.pins import PinTable
 from sidecar.stores import PinStore
 from sidecar.stores.memory import MemoryStore, swept
@@ -15,6 +16,10 @@ from sidecar.stores.reach import StoreWatch
 from sidecar.stores.shared import SharedStore
 from sidecar.telemetry.meter import Metrics
 from sidecar.telemetry.tracer import ExtraMissing
+
+
+class Far(Protocol):
+    def configure(self, ttl_s: float, policy: TtlPolicy) -> None: ...
 
 
 @frozen
@@ -29,6 +34,15 @@ class Remembered:
     """What `near` keeps them in."""
     describe: Callable[[], tuple[bool, str]]
     """Whether the store is well, and a few words on that. Asks nobody."""
+    far: Far | None = None
+    """A store outside this process."""
+
+    def configure(self, policy: Routing) -> None:
+        """Other times to live and sizes, for the pins that are there too; in a shared store, from their next use on."""
+        ttl_s, capacity, kind = policy.session_ttl_seconds, policy.session_max_entries, policy.session_ttl_policy
+        self.table.configure(ttl_s, capacity, kind, time.monotonic())
+        if self.far is not None:
+            self.far.configure(ttl_s, kind)
 
 
 @asynccontextmanager
@@ -82,7 +96,7 @@ async def _shared(policy: Routing, metrics: Metrics, table: PinTable) -> AsyncIt
         async with SharedStore(
             near, far, cache, most=most, clock=time.monotonic, watch=watch, settled=settled
         ) as store:
-            yield Remembered(store, near, table, store.describe_now)
+            yield Remembered(store, near, table, store.describe_now, far)
 
 
 def _watch(metrics: Metrics, name: str, remembered: Remembered) -> None:

@@ -1,10 +1,10 @@
 """A whole sidecar, from ready to stopped."""
 
-import asyncio
-import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from attrs import frozen
 
@@ -12,36 +12,47 @@ from sidecar.admin.answers import Group
 from sidecar.admin.app import AdminApp
 from sidecar.admin.clusters import Clusters
 from sidecar.admin.console import Console
-from sidecar.admin.dryrun import DryRun
+from sidecar.admin.dryrun import Deciding, DryRun
 from sidecar.admin.dump import ConfigDump, InForce
 from sidecar.admin.guard import Guard as AdminGuard
+from sidecar.admin.hand_over import HandOver
 from sidecar.admin.listeners import Bound, Listeners
 from sidecar.admin.parts import parts
 from sidecar.admin.pins import PinsApi
 from sidecar.admin.process import Orders, Process
 from sidecar.admin.readiness import Readiness
+from sidecar.admin.reload import Reload
 from sidecar.admin.state import State
 from sidecar.admin.stats import Stats
+from sidecar.admin.transfer import Import
 from sidecar.config.catalog import Catalog
-from sidecar.config.models import Config, Secret
-from sidecar.listener.body import Bodies
-from sidecar.listener.decisions import Decider
-from sidecar.listener.door import Door
-from sidecar.listener.forward import Forwarder
-from sidecar.listener.http import HttpServer
-from sidecar.listener.models import ModelList
-from sidecar.listener.naming import Naming
-from sidecar.listener.proxy import Proxy
-from sidecar.server.deciding import Brain, routing
+from sidecar.config.models import CacheKind, Config
+from sidecar.server.asked import watch
+from sidecar.server.changes import files_of, signature, watched
+from sidecar.server.draining import Drainage
+from sidecar.server.generation import Generation, Generations, Lasting, generation, session_key
 from sidecar.server.keeping import kept, snapshot_parts
+from sidecar.server.predecessor import TakeUp, found
+from sidecar.server.reloading import Again, Reloads
+from sidecar.server.remembering import remembering
 from sidecar.server.seat import Numbers, Seat, Trusting
-from sidecar.server.sockets import STOP_S, admin_runner, data_runner, data_server, listening, listening_at
-from sidecar.server.watching import Watchers, metrics_of, watch_parts, watchers
+from sidecar.server.sockets import (
+    Close,
+    Instead,
+    Place,
+    admin_runner,
+    data_runner,
+    data_server,
+    listening,
+    listening_at,
+)
+from sidecar.server.stopping import Stop
+from sidecar.server.tls import Tls
+from sidecar.server.watching import metrics_of, watchers
+from sidecar.stores.flights import Flights
 from sidecar.stores.responses import ResponseStore
 from sidecar.stores.snapshot import Snapshot
-from sidecar.upstream.client import Client, open_client
-from sidecar.upstream.dispatch import Dispatcher
-from sidecar.upstream.failover import Policy
+from sidecar.upstream.client import open_client
 from sidecar.upstream.health import Health
 from sidecar.upstream.places import Places
 
@@ -52,163 +63,175 @@ class Serving:
 
     listener: tuple[str, int]
     admin: tuple[str, int]
-    stopping: asyncio.Event
-    """Set when an operator wants it to stop; whoever serves leaves the context then."""
+    stop: Stop
+    """Asked for when an operator wants it to end; whoever serves leaves the context then."""
+    reloads: Reloads
 
 
 @frozen
 class _Parts:
-    """What is made once for one configuration."""
+    """All parts of one process."""
 
-    config: Config
-    catalog: Catalog
-    loaded: InForce
     state: State
     listeners: Listeners
-    health: Health
-    places: Places
-    brain: Brain
+    lasting: Lasting
     snapshot: Snapshot | None
-    watchers: Watchers
-    client: Client
+    generations: Generations
+    reloads: Reloads
+
+    def now(self) -> Generation:
+        return self.generations.now
 
     def in_force(self) -> InForce:
-        return self.loaded
+        return self.generations.now.in_force
 
 
 @asynccontextmanager
 async def serve(
-    config: Config, stopping: asyncio.Event | None = None, seat: Seat | None = None
+    config: Config,
+    stop: Stop | None = None,
+    seat: Seat | None = None,
+    again: Again | None = None,
+    *,
+    take_over: bool = False,
+    number: int = 1,
 ) -> AsyncIterator[Serving]:
     """
-    A whole sidecar. `stopping` is for a caller who has an event to wait for already; with a `seat` it is one worker of
-    several. Raises CannotBind when a port is taken, and SidecarError when a part cannot start.
+    A whole sidecar. `stop` is for a caller who has one to wait for already; with a `seat` it is one worker of several;
+    `again` reads the configuration anew; `take_over`: in the place of the one that serves on the same ports, which
+    ends; `number`: which of the configurations since the start of the program it is. Raises CannotBind when a port is
+    taken, and SidecarError when a part cannot start. Leaving it drains.
     """
-    stopping = stopping or asyncio.Event()
+    stop, known = stop or Stop(), signature(files_of(config))
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        made = await _made(config, stack)
-        state, listeners = made.state, made.listeners
-        server = data_server(_door(made), fast=config.listener.fast_path)
-        _watch(made, server)
-        admin = await _admin_port(made, _groups(made, stopping.set), seat, stack)
+        state = State()
+        other = await enter(found(config)) if take_over else None
+        listeners = Listeners(state, config.drain.timeout_s)
+        lasting, snapshot = await _lasting(config, stack)
+        first = await generation(InForce(config, number, time.time()), lasting)
+        server = data_server(first.door, fast=config.listener.fast_path, limits=config.listener.limits)
+        generations = Generations(first, lasting, server)
+        stack.push_async_callback(generations.aclose)
+        reloads = Reloads(first.in_force, again, generations.install, lasting.watchers.metrics, known)
+        del first  # with the keys in it, once another one is in force
+        stack.push_async_callback(reloads.aclose)
+        made = _Parts(state, listeners, lasting, snapshot, generations, reloads)
+        watch(lasting, state, server, made.now)
+        before = None if other is None else await other.introduced(_taking_up(made))
+        groups = _groups(made, stop)
+        if seat is None:
+            groups.append(HandOver(state, lasting.pins.store, stop.hand_over, stop.settled, time.time))
+        admin, close_admin = await _admin_port(made, groups, seat, stack, None if before is None else _at_once)
         address, port = config.listener.address, config.listener.port
-        listener, close = await enter(listening(data_runner(server), address, port, shared=seat is not None))
+        instead = None if before is None else before.hand_over
+        opened = listening(
+            data_runner(server), address, port, shared=seat is not None, instead=instead, tls=lasting.tls.listener
+        )
+        listener, close = await enter(opened)
         listeners.opened(Bound("listener", *listener))
         listeners.drained_by(close, server.under_way)
         stack.push_async_callback(listeners.aclose)
+        if again is not None:
+            await enter(watched(reloads.known, lambda: reloads.reload("a file changed")))
         state.name = "serving"
         try:
-            yield Serving(listener, admin, stopping)
+            yield Serving(listener, admin, stop, reloads)
         finally:
             state.name = "draining"
-            if made.snapshot is not None:
-                made.snapshot.write_soon()  # once more at the end, if there is time for it
+            if snapshot is not None:
+                snapshot.write_soon()  # once more at the end, if there is time for it
+            closed = partial(_closed, listeners, snapshot, close_admin if stop.hands_over else None)
+            await Drainage(server, reloads.in_force.config.drain, stop, closed, clock=time.monotonic).run()
 
 
-async def _made(config: Config, stack: AsyncExitStack) -> _Parts:
-    catalog, state = Catalog.of(config), State()
+async def _closed(listeners: Listeners, snapshot: Snapshot | None, close_admin: Close | None) -> None:
+    """No client comes any more. With `close_admin` another process serves now: the file of pins is its own, too."""
+    await listeners.close_clients()
+    if close_admin is not None:
+        await close_admin()
+        if snapshot is not None:
+            await snapshot.leave_off()
+
+
+async def _at_once() -> None:
+    """Nothing to wait for: who asks at the admin port may be told that clients are not served yet."""
+
+
+def _taking_up(made: _Parts) -> TakeUp | None:
+    """None where pins are in a store that both share."""
+    now, lasting = made.now(), made.lasting
+    if now.config.routing.session_cache.type is not CacheKind.MEMORY:
+        return None
+    return Import(lasting.pins.store, now.catalog, lasting.watchers.metrics, time.time, overwrite=True).read
+
+
+async def _lasting(config: Config, stack: AsyncExitStack) -> tuple[Lasting, Snapshot | None]:
+    enter = stack.enter_async_context
+    catalog = Catalog.of(config)
     metrics = metrics_of(config, catalog)
-    brain = await stack.enter_async_context(routing(config, catalog, metrics))
-    return _Parts(
-        config=config,
-        catalog=catalog,
-        loaded=InForce(config, loaded_at_unix_s=time.time()),
-        state=state,
-        listeners=Listeners(state, STOP_S),
+    pins = await enter(remembering(config, metrics))
+    snapshot = await enter(kept(config.routing.session_cache, catalog, pins.table, metrics))
+    state = config.responses_state
+    lasting = Lasting(
+        pins=pins,
+        flights=Flights(),
         health=Health(config.outlier_detection),
         places=Places(config.circuit_breakers),
-        brain=brain,
-        snapshot=await stack.enter_async_context(
-            kept(config.routing.session_cache, catalog, brain.pins.table, metrics)
-        ),
-        watchers=await stack.enter_async_context(watchers(config, metrics)),
-        client=await stack.enter_async_context(open_client()),
+        client=await enter(open_client()),
+        watchers=await enter(watchers(config, metrics)),
+        responses=None if state is None else ResponseStore(state, time.monotonic),
+        session_key=session_key(config.telemetry.session_hash_key),
+        under_way=Counter(),
+        tls=Tls(config),
     )
+    return lasting, snapshot
 
 
-async def _admin_port(made: _Parts, groups: list[Group], seat: Seat | None, stack: AsyncExitStack) -> tuple[str, int]:
-    """Where it is; a worker's own has a path and no port."""
+async def _admin_port(
+    made: _Parts, groups: list[Group], seat: Seat | None, stack: AsyncExitStack, instead: Instead | None
+) -> tuple[Place, Close]:
+    """Where it is, and what closes it; a worker's own has a path and no port."""
     if seat is not None:
-        numbers = Numbers(made.watchers.metrics.registry)
+        numbers = Numbers(made.lasting.watchers.metrics.registry)
         await stack.enter_async_context(
             listening_at(admin_runner(AdminApp([*groups, numbers], Trusting()).build()), seat.path)
         )
-        return seat.path, 0
-    address, port = made.config.admin.address, made.config.admin.port
+        return (seat.path, 0), _at_once
+    address, port = made.now().config.admin.address, made.now().config.admin.port
     app = AdminApp(groups, AdminGuard(address)).build()
-    admin, _ = await stack.enter_async_context(listening(admin_runner(app), address, port))
+    opened = listening(admin_runner(app), address, port, instead=instead, tls=made.lasting.tls.admin)
+    admin, close = await stack.enter_async_context(opened)
     made.listeners.opened(Bound("admin", *admin))
-    return admin
+    return admin, close
 
 
-def _door(made: _Parts) -> Door:
-    config, catalog, router, seen = made.config, made.catalog, made.brain.router, made.watchers
-    settings, policy = config.listener, config.routing
-    bodies = Bodies(settings.max_body_bytes, settings.timeout_s)
-    naming = Naming.of_policy(policy, _session_key(config.telemetry.session_hash_key))
-    decider = Decider(router, catalog, naming, policy, time.time)
-    dispatcher = Dispatcher(
-        client=made.client,
-        catalog=catalog,
-        health=made.health,
-        places=made.places,
-        policy=Policy(policy.failover, policy.max_attempts, settings.timeout_s),
-        watch=seen.metrics,
-    )
-    keepalive_s = settings.sse_keepalive_s
-    memory = None if config.responses_state is None else ResponseStore(config.responses_state, time.monotonic)
-    models = ModelList.of(config, catalog)
-    return Door(
-        bodies=bodies,
-        decider=decider,
-        proxy=Proxy(decider, router, dispatcher, keepalive_s, time.time, memory, config.telemetry.inject_usage),
-        forwarder=Forwarder(catalog, config.providers, dispatcher, bodies, models, keepalive_s),
-        tellers=seen.tellers,
-        traces=seen.traces,
-        pseudonyms=seen.pseudonyms,
-        cors_origins=settings.cors_origins,
-        clock=time.monotonic,
-        wall=time.time,
-    )
-
-
-def _session_key(given: Secret | None) -> bytes:
-    """What callers and conversations are hashed with. Unset, it is this process's own: nobody else knows them again."""
-    text = None if given is None else given.reveal()
-    return os.urandom(32) if text is None else text.encode()
-
-
-def _groups(made: _Parts, quit_: Callable[[], None]) -> list[Group]:
+def _groups(made: _Parts, stop: Stop) -> list[Group]:
     """The paths of the admin port."""
-    config, brain, in_force, pins = made.config, made.brain, made.in_force, made.brain.pins
-    routes = frozenset(route.name for route in config.routes)
+    lasting, in_force, now = made.lasting, made.in_force, made.now
+    pins, seen = lasting.pins, lasting.watchers
     return [
-        Console(made.watchers.recent, pins.near.counts_now),
+        Console(seen.recent, pins.near.counts_now),
         Readiness(
             made.state,
-            parts(in_force, made.listeners, lambda: brain.guard.circuit, pins.near.count_now, pins.describe)
-            | snapshot_parts(made.snapshot),
+            parts(in_force, made.listeners, lambda: now().brain.guard.circuit, pins.near.count_now, pins.describe)
+            | snapshot_parts(made.snapshot)
+            | {"config": made.reloads.describe},
         ),
-        Stats(made.watchers.metrics.registry),
-        Clusters(in_force, lambda: made.health.snapshot(time.monotonic()), made.places.load),
+        Stats(seen.metrics.registry),
+        Clusters(in_force, lambda: lasting.health.snapshot(time.monotonic()), lasting.places.load),
         ConfigDump(in_force),
-        PinsApi(pins.store, made.catalog, routes, made.watchers.metrics, time.time),
-        DryRun(brain.router, brain.trial.classify, made.catalog, time.perf_counter, config.listener.max_body_bytes),
+        PinsApi(pins.store, lambda: now().catalog, lambda: _route_names(now()), seen.metrics, time.time),
+        DryRun(lambda: _deciding(now()), time.perf_counter),
         made.listeners,
-        Process(made.state, in_force, made.listeners, Orders(quit=quit_, reopen_logs=made.watchers.reopen_logs)),
+        Reload(made.reloads.reload),
+        Process(made.state, in_force, made.listeners, Orders(partial(stop.ask, "/quitquitquit"), seen.reopen_logs)),
     ]
 
 
-def _watch(made: _Parts, server: HttpServer) -> None:
-    """What is asked at each scrape."""
-    watch = made.watchers.metrics.watch
-    watch_parts(
-        made.watchers.metrics, made.config, made.brain, client=made.client, health=made.health, places=made.places
-    )
-    watch("sidecar_http_requests_in_flight", server.door.in_flight)
-    watch("sidecar_http_connections", lambda: {(): len(server.connections)})
-    watch("sidecar_ready", lambda: {(): made.state.is_ready})
-    watch("sidecar_config_generation", lambda: {(): made.in_force().generation})
-    watch("sidecar_config_last_reload_successful", lambda: {(): True})
-    watch("sidecar_config_last_reload_timestamp_seconds", lambda: {(): made.in_force().loaded_at_unix_s})
+def _deciding(now: Generation) -> Deciding:
+    return Deciding(now.brain.router, now.brain.trial.classify, now.catalog, now.config.listener.max_body_bytes)
+
+
+def _route_names(now: Generation) -> frozenset[str]:
+    return frozenset(route.name for route in now.config.routes)

@@ -2,33 +2,34 @@
 
 import logging
 import os
+import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from sidecar.errors import SidecarError
+from sidecar.config.models import Limits
 from sidecar.listener.door import Door
 from sidecar.listener.http import HttpServer
+from sidecar.server.ports import BACKLOG, CannotBind, bound, steer
 
-STOP_S = 30.0
-"""How long requests under way may take to finish once we stop."""
+LINGER_S = 1.0
+"""What connections get that are still there after a drain: those of clients that do not take what they are sent."""
+
+log = logging.getLogger("sidecar.server")
+
+Place = tuple[str, int]
+Close = Callable[[], Awaitable[None]]
+Instead = Callable[[], Awaitable[None]]
 
 
-class CannotBind(SidecarError):
-    """An address or a port is not ours to take."""
-
-    code = "cannot_bind"
-
-
-def data_server(door: Door, *, fast: bool) -> HttpServer:
-    return HttpServer(
-        door, fast=fast, auto_decompress=False, access_log=None, keepalive_timeout=75.0, lingering_time=2.0
-    )
+def data_server(door: Door, *, fast: bool, limits: Limits) -> HttpServer:
+    return HttpServer(door, fast=fast, limits=limits, auto_decompress=False, access_log=None, lingering_time=2.0)
 
 
 def data_runner(server: HttpServer) -> web.ServerRunner:
-    return web.ServerRunner(server, shutdown_timeout=STOP_S / 2)  # aiohttp waits for it twice
+    return web.ServerRunner(server, shutdown_timeout=LINGER_S / 2)  # aiohttp waits for it twice
 
 
 def admin_runner(app: web.Application) -> web.AppRunner:
@@ -40,23 +41,56 @@ def admin_runner(app: web.Application) -> web.AppRunner:
 
 @asynccontextmanager
 async def listening(
-    runner: web.BaseRunner, address: str, port: int, *, shared: bool = False
-) -> AsyncIterator[tuple[tuple[str, int], Callable[[], Awaitable[None]]]]:
+    runner: web.BaseRunner,
+    address: str,
+    port: int,
+    *,
+    shared: bool = False,
+    instead: Instead | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[tuple[Place, Close]]:
     """
     The address and port that were taken, and what closes the socket, once, and leaves connections alone. `shared`: other
-    processes of ours listen on the same port.
+    processes of ours listen on the same port. With `instead` another sidecar listens there, whose clients come to us
+    from here on: it is awaited while they wait at our socket, before the first is accepted. Raises CannotBind.
     """
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, address, port, reuse_port=shared or None)
+    with bound(address, port, beside=shared or instead is not None) as sockets:
+        await runner.setup()
         try:
-            await site.start()
-        except OSError as exc:
-            raise CannotBind(f"cannot listen on {address}:{port}: {os.strerror(exc.errno or 0)}") from exc
-        taken = runner.addresses[0]
-        yield (str(taken[0]), int(taken[1])), site.stop
-    finally:
-        await runner.cleanup()
+            if instead is not None:
+                for each in sockets:
+                    _put_before(each)
+                await instead()
+            sites = [web.SockSite(runner, each, backlog=BACKLOG, ssl_context=tls) for each in sockets]
+            try:
+                for site in sites:
+                    await site.start()
+            except OSError as exc:
+                raise CannotBind(f"cannot listen on {address}:{port}: {os.strerror(exc.errno or 0)}") from exc
+            taken = sockets[0].getsockname()
+            yield (str(taken[0]), int(taken[1])), _closing(sites, sockets)
+        finally:
+            await runner.cleanup()
+
+
+def _put_before(taken: socket.socket) -> None:
+    """It gets all new connections from here on."""
+    taken.listen(BACKLOG)
+    try:
+        steer(taken)
+    except OSError as exc:
+        why = os.strerror(exc.errno) if exc.errno else str(exc)
+        log.warning("the system gives some new connections to the other sidecar until that has closed: %s", why)
+
+
+def _closing(sites: list[web.SockSite], sockets: list[socket.socket]) -> Close:
+    async def close() -> None:
+        for site in sites:
+            await site.stop()
+        for each in sockets:
+            each.close()  # uvloop has one of its own for it
+
+    return close
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """
 The admin port of several workers: the same paths as of one, asked of all.
 
-    answered here       / /config_dump /listeners /quitquitquit
+    answered here       / /config_dump /listeners /reload /quitquitquit
     summed up           /metrics /stats /recent /clusters /memory /server_info /ready /live
     told to all         /logging /reopen_logs /drain_listeners
     handed to one       /pins /route, since pins are in a store that all of them share
@@ -26,7 +26,7 @@ from sidecar.admin.dump import InForce
 from sidecar.admin.listeners import LOOK_S, Listeners
 from sidecar.admin.pins import PinsApi
 from sidecar.admin.process import Orders, Process, memory, set_level
-from sidecar.admin.readiness import Readiness
+from sidecar.admin.readiness import Part, Readiness
 from sidecar.admin.state import State
 from sidecar.admin.stats import Stats
 from sidecar.server import merging
@@ -34,6 +34,8 @@ from sidecar.server.line import Answer
 from sidecar.server.team import Team
 from sidecar.telemetry.merge import Merged
 from sidecar.telemetry.recent import Recent
+
+WELL_CONFIGURED = ("[+] config:", "[+] config (")
 
 
 def _refused(answers: dict[int, Answer]) -> web.Response | None:
@@ -49,8 +51,10 @@ def _json(answers: dict[int, Answer]) -> dict[int, Any]:
 
 
 class ReadinessOfAll(Readiness):
-    def __init__(self, state: State, team: Team) -> None:
-        super().__init__(state, {})
+    """`config`: how the configuration is, which is read here; a worker's own line is shown where it is not well."""
+
+    def __init__(self, state: State, team: Team, config: Part) -> None:
+        super().__init__(state, {"config": config})
         self._all = state
         self._team = team
 
@@ -59,7 +63,9 @@ class ReadinessOfAll(Readiness):
         answers = await self._team.ask("GET", "/ready?verbose")
         lines = []
         if "verbose" in request.query:
-            lines = [self._workers(answers), *merging.parts(_texts(answers))]
+            parts = merging.parts(_texts(answers))
+            shown = [line for line in parts if not line.startswith(WELL_CONFIGURED)]
+            lines = [self._workers(answers), *shown, *self.verbose()]
         why = self._why_not(answers)
         return web.Response(status=503 if why else 200, text="\n".join([*lines, why or "OK", ""]))
 
@@ -154,7 +160,7 @@ class ListenersOfAll(Listeners):
         await self._team.ask("POST", "/drain_listeners?graceful")
         while await self._some_listens():  # noqa: ASYNC110 - no worker tells us that it was the last
             await asyncio.sleep(LOOK_S)
-        await self._close_clients()
+        await self.close_clients()
 
     async def _some_listens(self) -> bool:
         answers = await self._team.ask("GET", "/listeners")

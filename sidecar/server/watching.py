@@ -12,21 +12,15 @@ from attrs import frozen
 
 from sidecar.config.catalog import Catalog
 from sidecar.config.models import Config
-from sidecar.routing.breaker import State as CircuitState
-from sidecar.server.deciding import Brain
 from sidecar.telemetry.access import AccessLog, access_log
 from sidecar.telemetry.lag import lag_watched
 from sidecar.telemetry.meter import Metrics
 from sidecar.telemetry.pseudonym import Pseudonyms
 from sidecar.telemetry.recent import Recent
 from sidecar.telemetry.record import Teller
-from sidecar.telemetry.tally import Values
 from sidecar.telemetry.telling import Telling
 from sidecar.telemetry.trace import Traces
 from sidecar.telemetry.tracer import open_tracer
-from sidecar.upstream.client import Client
-from sidecar.upstream.health import Health
-from sidecar.upstream.places import Places
 
 
 @frozen
@@ -95,21 +89,11 @@ def metrics_of(config: Config, catalog: Catalog) -> Metrics:
     )
 
 
-def watch_parts(
-    metrics: Metrics, config: Config, brain: Brain, *, client: Client, health: Health, places: Places
-) -> None:
-    """What is asked at each scrape."""
-    providers = dict.fromkeys(provider.name for provider in config.providers)
-    kind = config.routing.classifier.type.value
-
-    def circuit() -> Values:
-        return {(kind, each.value): each is brain.guard.circuit for each in CircuitState}
-
-    metrics.watch("sidecar_pins", lambda: metrics.pins_by_model(brain.pins.near.counts_now()))
-    metrics.watch("sidecar_pins_limit", lambda: {(): config.routing.session_max_entries})
-    metrics.watch("sidecar_pin_flights_waiting", lambda: {(): brain.flights.waiting})
-    metrics.watch("sidecar_classifier_circuit", circuit)
-    metrics.watch("sidecar_upstream_ejected", lambda: {(name,): health.ejected(name) for name in providers})
-    metrics.watch("sidecar_upstream_requests_active", lambda: {(name,): places.load(name)[0] for name in providers})
-    metrics.watch("sidecar_upstream_requests_pending", lambda: {(name,): places.load(name)[1] for name in providers})
-    metrics.watch("sidecar_upstream_connections", client.connections)
+def learn(metrics: Metrics, config: Config, catalog: Catalog) -> None:
+    """New labels, for a configuration that comes later. What was counted under the old ones stays."""
+    metrics.learn(
+        models=catalog.models,
+        routes=(route.name for route in config.routes),
+        vendors=(provider.model.partition("/")[0] for provider in config.providers),
+        classifier=config.routing.classifier.type,
+    )

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 
 from attrs import evolve, frozen
@@ -16,14 +17,19 @@ from sidecar.admin.dump import ConfigDump, InForce
 from sidecar.admin.guard import Guard
 from sidecar.admin.listeners import Bound
 from sidecar.admin.process import Orders
+from sidecar.admin.reload import Reload
 from sidecar.admin.state import State
 from sidecar.config.catalog import Catalog
 from sidecar.config.models import Config, Secret
 from sidecar.errors import SidecarError
+from sidecar.server.changes import files_of, signature, watched
+from sidecar.server.reloading import Again, Reloads
 from sidecar.server.seat import Seat
 from sidecar.server.sharing import reserved
-from sidecar.server.sockets import STOP_S, admin_runner, listening
+from sidecar.server.sockets import admin_runner, listening
+from sidecar.server.stopping import Stop
 from sidecar.server.team import Team
+from sidecar.server.tls import Tls
 from sidecar.server.together import (
     ClustersOfAll,
     ConsoleOfAll,
@@ -36,6 +42,7 @@ from sidecar.server.together import (
 from sidecar.server.watching import metrics_of
 from sidecar.server.worker import Assignment
 from sidecar.server.workers import Workers
+from sidecar.telemetry import log as logs
 from sidecar.telemetry.merge import Merged, reading
 from sidecar.telemetry.meter import Metrics
 
@@ -50,65 +57,94 @@ class Whole:
     listener: tuple[str, int]
     admin: tuple[str, int]
     workers: Workers
+    reloads: Reloads
 
 
 @frozen
 class _Parts:
-    in_force: InForce
+    reloads: Reloads
     state: State
     merged: Merged
     metrics: Metrics
     workers: Workers
     team: Team
     listeners: ListenersOfAll
+    tls: Tls
 
 
 @asynccontextmanager
-async def serve_workers(config: Config, log_level: str, stopping: asyncio.Event) -> AsyncIterator[Whole]:
+async def serve_workers(config: Config, stop: Stop, again: Again | None = None) -> AsyncIterator[Whole]:
     """
-    As `serve`, with `config.workers` processes that listen; `stopping` is set when an operator wants it to stop. Raises
+    As `serve`, with `config.workers` processes that listen; `stop` is asked for when an operator wants it. Raises
     CannotBind, and ConfigError or SidecarError for what workers cannot start with.
     """
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(_folder())
         port = stack.enter_context(ExitStack())
         listener = port.enter_context(reserved(config.listener.address, config.listener.port))
-        made = _made(config, _assignments(config, listener[1], log_level, folder))
-        app = AdminApp(_groups(made, stopping.set), Guard(config.admin.address)).build()
-        opened = listening(admin_runner(app), config.admin.address, config.admin.port)
+        made = _made(config, again, _Assigning(listener[1], folder, secrets.token_hex(32)))
+        app = AdminApp(_groups(made, lambda: stop.ask("/quitquitquit")), Guard(config.admin.address)).build()
+        opened = listening(admin_runner(app), config.admin.address, config.admin.port, tls=made.tls.admin)
         admin, _ = await stack.enter_async_context(opened)
         made.listeners.opened(Bound("admin", *admin))
         await stack.enter_async_context(made.workers)
         made.listeners.opened(Bound("listener", *listener))
         made.listeners.drained_by(_closing(made, port), int)
         stack.push_async_callback(made.listeners.aclose)
-        yield Whole(listener, admin, made.workers)
+        stack.push_async_callback(made.reloads.aclose)
+        if again is not None:
+            changed = partial(made.reloads.reload, "a file changed")
+            await stack.enter_async_context(watched(made.reloads.known, changed))
+        yield Whole(listener, admin, made.workers, made.reloads)
 
 
-def _assignments(config: Config, port: int, log_level: str, folder: Path) -> dict[int, Assignment]:
-    """What each is to do. What they hash callers and conversations with must be the same, so it is made here."""
-    key = config.telemetry.session_hash_key
-    if key is None or key.reveal() is None:
-        key = Secret(secrets.token_hex(32))
-    shared = evolve(
-        config,
-        listener=evolve(config.listener, port=port),
-        telemetry=evolve(config.telemetry, session_hash_key=key),
-    )
-    numbers = range(1, config.workers + 1)
-    return {number: Assignment(shared, log_level, Seat(number, str(folder / str(number)))) for number in numbers}
+@frozen
+class _Assigning:
+    """What all workers are given alike, whatever the configuration."""
+
+    port: int
+    folder: Path
+    key: str
+    """What they hash callers and conversations with, where the configuration says nothing."""
+
+    def assignments(self, config: Config, generation: int = 1) -> dict[int, Assignment]:
+        key = config.telemetry.session_hash_key
+        if key is None or key.reveal() is None:
+            key = Secret(self.key)
+        shared = evolve(
+            config,
+            listener=evolve(config.listener, port=self.port),
+            telemetry=evolve(config.telemetry, session_hash_key=key),
+        )
+        numbers = range(1, config.workers + 1)
+        return {
+            number: Assignment(shared, Seat(number, str(self.folder / str(number))), generation) for number in numbers
+        }
 
 
-def _made(config: Config, assignments: dict[int, Assignment]) -> _Parts:
+def _made(config: Config, again: Again | None, assigning: _Assigning) -> _Parts:
     state, merged = State(), Merged()
-    team = Team(lambda: workers.up, lambda: workers.restarts, len(assignments))
-    workers = Workers(assignments, state, merged, team.greet, time.monotonic)
-    in_force = InForce(config, loaded_at_unix_s=time.time())
+    team = Team(lambda: workers.up, lambda: workers.restarts, config.workers)
+    workers = Workers(assigning.assignments(config), state, merged, team.greet, time.monotonic)
     metrics = metrics_of(config, Catalog.of(config))
+
+    tls = Tls(config)
+
+    async def install(in_force: InForce) -> None:
+        shown = await asyncio.to_thread(tls.prepared, in_force.config)
+        await workers.assign(assigning.assignments(in_force.config, in_force.generation))
+        if in_force.config.telemetry.log_level is not reloads.in_force.config.telemetry.log_level:
+            logs.set_level(in_force.config.telemetry.log_level)
+            team.levels.clear()
+        shown()
+
+    known = signature(files_of(config))
+    reloads = Reloads(InForce(config, 1, time.time()), again, install, metrics, known)
     metrics.watch("sidecar_ready", lambda: {(): state.is_ready})
     metrics.watch("sidecar_worker_restarts", lambda: {(): workers.restarts})
-    metrics.watch("sidecar_config_last_reload_timestamp_seconds", lambda: {(): in_force.loaded_at_unix_s})
-    return _Parts(in_force, state, merged, metrics, workers, team, ListenersOfAll(state, STOP_S, team))
+    return _Parts(
+        reloads, state, merged, metrics, workers, team, ListenersOfAll(state, config.drain.timeout_s, team), tls
+    )
 
 
 def _groups(made: _Parts, quit_: Callable[[], None]) -> list[Group]:
@@ -116,16 +152,17 @@ def _groups(made: _Parts, quit_: Callable[[], None]) -> list[Group]:
     own = made.merged.join(PARENT)
 
     def in_force() -> InForce:
-        return made.in_force
+        return made.reloads.in_force
 
     return [
         ConsoleOfAll(team),
-        ReadinessOfAll(state, team),
+        ReadinessOfAll(state, team, made.reloads.describe),
         StatsOfAll(made.merged, team, lambda: own.read(reading(made.metrics.registry))),
         ClustersOfAll(team),
         ConfigDump(in_force),
         HandedOn(team),
         made.listeners,
+        Reload(made.reloads.reload),
         ProcessOfAll(team, state, in_force, made.listeners, Orders(quit=quit_, reopen_logs=_nothing)),
     ]
 

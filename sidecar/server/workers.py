@@ -26,7 +26,7 @@ from attrs import define
 from sidecar.admin.state import State
 from sidecar.errors import ConfigError, SidecarError
 from sidecar.server.line import Line
-from sidecar.server.sockets import STOP_S
+from sidecar.server.stopping import Stop
 from sidecar.server.worker import Assignment, Report, written
 from sidecar.telemetry.merge import Merged, Share
 
@@ -39,7 +39,7 @@ LONGEST_BACKOFF_S = 10.0
 STEADY_S = 30.0
 """A worker that served so long did not fail at its start: the next one begins without delay again."""
 SPARE_S = 10.0
-"""What workers get to stop beyond the time for their requests."""
+"""What workers get to stop beyond the times for their clients and requests."""
 
 
 @define(eq=False)
@@ -48,14 +48,40 @@ class Worker:
 
     line: Line
     process: asyncio.subprocess.Process
+    reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     """Our end of its channel: while it is open, the worker knows that we are here."""
     share: Share
+    assignment: Assignment
+    """The last that it was given."""
     began_s: float
 
     @property
     def number(self) -> int:
         return self.line.number
+
+    async def give(self, assignment: Assignment) -> Report | None:
+        """
+        Another configuration, for a worker that serves. What it says to that; None when it has ended. One that says
+        nothing for so long is ended here: what it says later would be taken for the answer to something else.
+        """
+        said = b""
+        with suppress(ConnectionError):
+            try:
+                async with asyncio.timeout(SPARE_S):
+                    self.writer.write(written(assignment))
+                    await self.writer.drain()
+                    said = await self.reader.readline()
+            except TimeoutError:
+                log.error("worker %d does not take the new configuration: killed", self.number)  # noqa: TRY400 - no cause to tell
+                with suppress(ProcessLookupError):
+                    self.process.kill()
+        if not said:
+            return None
+        report = msgspec.json.decode(said, type=Report)
+        if report.failure is None:
+            self.assignment = assignment
+        return report
 
 
 class Workers:
@@ -74,6 +100,7 @@ class Workers:
         clock: Callable[[], float],
     ) -> None:
         self._assignments = assignments
+        self._assigning = asyncio.Lock()
         self._state = state
         self._merged = merged
         self._greet = greet
@@ -104,21 +131,58 @@ class Workers:
     async def __aexit__(self, *_: object) -> None:
         await self._cut()
 
-    async def stop(self) -> bool:
-        """Lets all finish what they do; whether all did."""
+    async def assign(self, assignments: Mapping[int, Assignment]) -> None:
+        """
+        Gives all another configuration, those that begin later included. Its parts are made there, and what one cannot
+        make, hardly any can: one is asked alone. Raises SidecarError when that one refuses; then it is given to nobody.
+        """
+        async with self._assigning:
+            asked: Worker | None = None
+            for asked in self.up:
+                report = await asked.give(assignments[asked.number])
+                if report is not None and report.failure is not None:
+                    raise SidecarError(report.failure)
+                if report is not None:
+                    break
+            self._assignments = assignments
+            await asyncio.gather(*(self._brought_up(each) for each in self.up if each is not asked))
+
+    async def _brought_up(self, worker: Worker) -> None:
+        """To the configuration of the others. One that refuses what another took goes on with its own, and says so."""
+        wanted = self._assignments[worker.number]
+        if worker.assignment is wanted:
+            return
+        report = await worker.give(wanted)
+        if report is not None and report.failure is not None:
+            log.error("worker %d stays with the configuration before: %s", worker.number, report.failure)
+
+    async def stop(self, stop: Stop) -> bool:
+        """Has all of them drain, as `stop` says, and cut when it says so; whether all ended in good order."""
         self._stopping.set()
-        self._state.name = "draining"
+        self._state.name = "draining"  # before any of them: whoever balances load asks here
+        drain = next(iter(self._assignments.values())).config.drain
+        most_s = (drain.delay_s if stop.delays else 0.0) + drain.timeout_s + SPARE_S
+        log.info("stopping (%s): %d workers have %g s", stop.why, len(self._processes), most_s)
+        sign = signal.SIGTERM if stop.delays else signal.SIGINT
+        ending = [asyncio.ensure_future(process.wait()) for process in self._processes]
+        self._send(sign)
+        cutting = asyncio.create_task(self._cut_at_once(stop, sign))
+        done, late = await asyncio.wait(ending, timeout=most_s) if ending else (set(), set())
+        cutting.cancel()
+        if late:
+            log.error("%d workers did not stop within %g s: killed", len(late), most_s)
+        # One that had not begun to serve knows no other end than the signal.
+        return not late and all(each.result() in (0, -sign, 128 + sign) for each in done)
+
+    async def _cut_at_once(self, stop: Stop, sign: signal.Signals) -> None:
+        await stop.at_once.wait()
+        # Not the same again: two of a kind that come at once are one.
+        self._send(signal.SIGINT if sign is signal.SIGTERM else signal.SIGTERM)
+
+    def _send(self, sign: signal.Signals) -> None:
         for process in self._processes:
             with suppress(ProcessLookupError):
-                process.terminate()
-        ending = [asyncio.ensure_future(process.wait()) for process in self._processes]
-        if not ending:
-            return True
-        done, late = await asyncio.wait(ending, timeout=STOP_S + SPARE_S)
-        if late:
-            log.error("%d workers did not stop within %g s: killed", len(late), STOP_S + SPARE_S)
-        # One that had not begun to serve knows no other end than the signal.
-        return not late and all(each.result() in (0, -signal.SIGTERM) for each in done)
+                process.send_signal(sign)
 
     async def _cut(self) -> None:
         """Whatever still runs ends now."""
@@ -157,7 +221,7 @@ class Workers:
             raise
         line = Line(number, assignment.seat.path)
         await self._greet(line)
-        return Worker(line, process, writer, self._merged.join(str(number)), self._clock())
+        return Worker(line, process, reader, writer, self._merged.join(str(number)), assignment, self._clock())
 
     async def _served(
         self,
@@ -202,7 +266,6 @@ class Workers:
             if again is None:
                 return
             worker, backoff_s = again
-            self._join(worker)
 
     async def _another(self, number: int, backoff_s: float) -> tuple[Worker, float] | None:
         """A worker in the place of one that ended, and how long the next one would wait. None when we stop."""
@@ -222,6 +285,9 @@ class Workers:
                     "worker %d cannot start: %s: trying again in %g s", number, exc.message, backoff_s
                 )
                 continue
+            async with self._assigning:  # which another configuration may have come in the meantime
+                await self._brought_up(worker)
+                self._join(worker)
             log.warning("worker %d serves again", number)
             return worker, backoff_s
 

@@ -73,12 +73,11 @@ class RedisStore:
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._redis = redis
-        self._ttl_s = ttl_s
+        self.configure(ttl_s, policy)
         self._prefix = key_prefix.encode()
         self._flight_wait_s = flight_wait_s
         self._unreadable = unreadable
         self._clock = clock
-        self._settings = (_double(ttl_s), b"1" if policy is TtlPolicy.SLIDING else b"0")
         self._script = files("sidecar.stores").joinpath("pins.lua").read_bytes()
         self._sha = hashlib.sha1(self._script, usedforsecurity=False).hexdigest()
         self._me = secrets.token_bytes(8)
@@ -87,6 +86,11 @@ class RedisStore:
         self._count_move = counter("move")
         self._count_delete = counter("delete")
         self._count_scan = counter("scan")
+
+    def configure(self, ttl_s: float, policy: TtlPolicy) -> None:
+        """Another time to live, for pins from their next use on."""
+        self._ttl_s = ttl_s
+        self._settings = (_double(ttl_s), b"1" if policy is TtlPolicy.SLIDING else b"0")
 
     async def get(self, key: SessionKey) -> Held | None:
         self._count_get()

@@ -117,14 +117,18 @@ class Snapshot:
     async def __aexit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self._stopping = True
-        self._wanted.set()
-        if self._task is not None:
-            await self._task
+        await self.leave_off()
 
     def write_soon(self) -> None:
         """Does not wait for the interval to be over."""
         self._wanted.set()
+
+    async def leave_off(self) -> None:
+        """Writes for the last time: from here on the file is another process's, or nobody's."""
+        self._stopping = True
+        self._wanted.set()
+        if self._task is not None:
+            await self._task
 
     def describe(self) -> tuple[bool, str]:
         """Whether the last one could be written, and a few words on it."""

@@ -78,6 +78,8 @@ class Line(msgspec.Struct, omit_defaults=True, gc=False):
     bytes_out: int | None = None
     client: str | None = None
     user_agent: str | None = None
+    caller: str | None = None
+    """The name of the client's key, or the one in its certificate."""
     model: str | None = None
     """Whose answer it is; else the one that was decided on."""
     requested_model: str | None = None
@@ -157,6 +159,7 @@ def json_line(record: Record) -> bytes:
         record.bytes_out,
         record.client or None,
         printable(record.user_agent) if record.user_agent else None,
+        None if record.caller is None else printable(record.caller.name),
         _model(record),
         record.requested and printable(record.requested),
         None if decision is None or decision.route is None else printable(decision.route),

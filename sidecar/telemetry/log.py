@@ -51,6 +51,14 @@ def set_up(level: str, form: LogFormat = LogFormat.TEXT) -> None:
     _catch_what_nobody_caught()
 
 
+def set_level(level: str) -> None:
+    """Another level for all; what was said of single loggers of ours before holds no more."""
+    logging.getLogger().setLevel(level.upper())
+    for name in logging.getLogger().manager.loggerDict:
+        if name == OURS or name.startswith(f"{OURS}."):
+            logging.getLogger(name).setLevel(logging.NOTSET)
+
+
 class Text(logging.Formatter):
     """For people: the traceback below its event, each of its lines indented."""
 

@@ -25,7 +25,7 @@ from sidecar.telemetry.metrics import METRICS, NONE, OTHER, Kind
 from sidecar.telemetry.record import ANSWERED, Record
 from sidecar.telemetry.tally import Asked, Bins, Cell, Spread, Tally, Values
 
-_FROM_OUTSIDE = frozenset({"sidecar_telemetry_dropped", "sidecar_worker_restarts"})
+_FROM_OUTSIDE = frozenset({"sidecar_http_limits", "sidecar_telemetry_dropped", "sidecar_worker_restarts"})
 """Counters that others keep: threads of their own, or the parent of several workers."""
 _BROKEN_OFF = frozenset({"upstream_reset", "upstream_timeout"})
 """How an answer can end before its end."""
@@ -87,17 +87,13 @@ class Metrics:
         classifier: str = "embedded",
     ) -> None:
         self.registry = _Registry()
-        self._models = frozenset(models)
-        self._routes = frozenset(routes)
-        self._classifier = classifier
         self._verdict_s = 0.0
         self._tallies: dict[str, Tally] = {}
         self._spreads: dict[str, Spread] = {}
         self._asked: dict[str, Asked] = {}
         self._series: dict[_Kind, _Series] = {}
         self._define()
-        known = frozenset((*vendors, *(model.partition("/")[0] for model in self._models)))
-        self._calls = Calls(self._models, known, self._tallies, self._spreads)
+        self.learn(models=models, routes=routes, vendors=vendors, classifier=classifier)
         self._upstream_duration = self._spreads["sidecar_upstream_duration_seconds"]
         self._upstream_first_byte = self._spreads["sidecar_upstream_first_byte_seconds"]
         self.watch("sidecar_build_info", lambda: {(__version__,): 1.0})
@@ -113,6 +109,21 @@ class Metrics:
                 self.registry.register(self._asked.setdefault(metric.name, Asked(metric)))
             else:
                 self.registry.register(self._tallies.setdefault(metric.name, Tally(metric)))
+
+    def learn(
+        self, *, models: Iterable[str], routes: Iterable[str], vendors: Iterable[str] = (), classifier: str = "embedded"
+    ) -> None:
+        """The labels of another configuration. What was counted under those of the last one stays."""
+        self._models = frozenset(models)
+        self._routes = frozenset(routes)
+        self._classifier = classifier
+        known = frozenset((*vendors, *(model.partition("/")[0] for model in self._models)))
+        self._calls = Calls(self._models, known, self._tallies, self._spreads)
+        self._series.clear()  # what was `other` may have a name now
+
+    def reloaded(self, outcome: str) -> None:
+        """A configuration was read again. Outcomes are an enum."""
+        self._add("sidecar_config_reloads", outcome)
 
     def watch(self, name: str, ask: Callable[[], Values]) -> None:
         """`ask` is called at each scrape for the values of a gauge. Raises KeyError for a name that is none."""
@@ -136,6 +147,8 @@ class Metrics:
         series.lookups.value += 1.0
         series.saved.value += 1.0
         series.saved_seconds.value += self._verdict_s
+        if record.caller is not None:
+            self._add("sidecar_caller_requests", record.caller.label, f"{record.status // 100}xx")
         if record.code is not None:
             self._failed(record, record.code)
         if record.attempts:

@@ -128,6 +128,12 @@ DECISIONS = (
 
 HTTP = (
     _counter("sidecar_http_requests", "Requests answered, by class of status.", "endpoint", "status"),
+    _counter(
+        "sidecar_caller_requests",
+        "Of those, the ones of clients that showed who they are: by the name of their key, or the pattern in client_names.",
+        "caller",
+        "status",
+    ),
     _histogram(
         "sidecar_http_request_duration_seconds",
         LONG,
@@ -139,6 +145,11 @@ HTTP = (
     _counter("sidecar_http_request_bytes", "Bytes of request bodies, as they came.", "endpoint"),
     _counter("sidecar_http_response_bytes", "Bytes of answers' bodies.", "endpoint"),
     _gauge("sidecar_http_connections", "Open connections of clients."),
+    _counter(
+        "sidecar_http_limits",
+        "How often clients reached a limit of the listener, by its name; answer_timeout: one that took nothing.",
+        "limit",
+    ),
     _counter("sidecar_errors", "Errors we answered with or were stopped by, by their stable code.", "code"),
 )
 

@@ -10,6 +10,7 @@ Structs, not attrs, and made by position: one is made for every request, in a tw
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -21,6 +22,15 @@ from sidecar.wire.translate.neutral import Usage
 ANSWERED = "answered"
 ABANDONED = "abandoned"
 """What an attempt comes to, where it is not the cause of a failure."""
+
+
+class Caller(NamedTuple):
+    """A client that has shown who it is."""
+
+    name: str
+    """Of its key, in the configuration; or in its certificate."""
+    label: str
+    """A closed set: the name of its key, or the pattern that its certificate's name matches."""
 
 
 class Attempt(Struct, frozen=True, gc=False):
@@ -91,6 +101,8 @@ class Record(Struct, frozen=True, gc=False):
     """Why the model stopped, in the provider's word."""
     response_model: str | None = None
     """The model's name as the provider's answer gives it."""
+    caller: Caller | None = None
+    """Who asked; None where anybody may, and for whoever may not."""
 
     @property
     def added_s(self) -> float:

@@ -164,6 +164,8 @@ def _http(record: Record) -> dict[str, Attribute]:
         attributes["client.address"] = record.client
     if record.user_agent:
         attributes["user_agent.original"] = _text(record.user_agent)
+    if record.caller is not None:
+        attributes["sidecar.caller"] = _text(record.caller.name)
     return attributes
 
 

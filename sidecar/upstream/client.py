@@ -18,11 +18,12 @@ from typing import NoReturn
 from sidecar.errors import RequestError, UpstreamError, UpstreamTimeout
 from sidecar.upstream.answer import SWITCHING
 from sidecar.upstream.asking import head_of, length_of
-from sidecar.upstream.connecting import ConnectTimeout, Trust, Unconnected, Unresolved, Untrusted, system_trust
+from sidecar.upstream.connecting import ConnectTimeout, Unconnected, Unresolved, Untrusted
 from sidecar.upstream.connection import Broken, Connection
 from sidecar.upstream.pool import KEEP_S, Pool
 from sidecar.upstream.refusal import Cause
 from sidecar.upstream.reply import Call, Reply
+from sidecar.upstream.trust import Trust, system_trust
 from sidecar.upstream.upload import Upload
 
 
@@ -86,6 +87,8 @@ class Client:
                 _switched(call)
         except BaseException as exc:
             await upload.stop()
+            if isinstance(exc, Broken) and isinstance(upload.broken, RequestError):  # one that fell silent
+                raise upload.broken from exc
             if isinstance(exc, Broken) and upload.broken is not None:
                 raise RequestError("The body ends before its end.") from upload.broken
             raise
@@ -126,7 +129,7 @@ async def open_client(
 ) -> AsyncIterator[Client]:
     """
     A client with no limit of its own on connections (`limits` has ours); closes them at its end. `trust` makes the TLS
-    settings; a connection that nobody uses for `keep_s` is closed.
+    settings of providers that have none of their own; a connection that nobody uses for `keep_s` is closed.
     """
     pool = Pool(asyncio.get_running_loop(), Trust(trust), keep_s=keep_s)
     try:

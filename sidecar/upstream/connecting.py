@@ -8,12 +8,14 @@ does it with. No proxy of the environment is used.
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from aiohappyeyeballs import AddrInfoType, start_connection
 
+from sidecar.certificates import CannotLoad
 from sidecar.upstream.connection import Connection, Keeper, described
 from sidecar.upstream.origin import Origin
+from sidecar.upstream.trust import Trust
 
 _NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 NEXT_ADDRESS_AFTER_S = 0.25
@@ -36,43 +38,29 @@ class ConnectTimeout(TimeoutError):
     """It took longer than a connection may."""
 
 
-class Trust:
-    """The TLS settings of all connections, made once, by `make`."""
-
-    def __init__(self, make: Callable[[], ssl.SSLContext]) -> None:
-        self._make = make
-        self._making: asyncio.Future[ssl.SSLContext] | None = None
-
-    async def context(self) -> ssl.SSLContext:
-        if self._making is None:
-            # In a thread, and not before it is needed: reading the system's authorities takes up to 100 ms.
-            self._making = asyncio.get_running_loop().run_in_executor(None, self._make)
-        return await asyncio.shield(self._making)
-
-
-def system_trust() -> ssl.SSLContext:
-    """Whom the system trusts, or whom SSL_CERT_FILE and SSL_CERT_DIR name."""
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
 async def connect(origin: Origin, keeper: Keeper, trust: Trust) -> Connection:
     """A connection that was never used. Raises Unconnected."""
     loop = asyncio.get_running_loop()
     addresses = await _addresses(origin)
+    connection = Connection(origin, keeper, loop)
     try:
-        context = await trust.context() if origin.scheme == "https" else None
+        context = await trust.context(origin.authorities) if origin.scheme == "https" else None
         sock = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_AFTER_S, interleave=1, loop=loop)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        _, connection = await loop.create_connection(
-            lambda: Connection(origin, keeper, loop),
+        await loop.create_connection(
+            lambda: connection,
             sock=sock,
             ssl=context,
             server_hostname=origin.host.rstrip(".") if context is not None else None,
         )
+    except asyncio.CancelledError:
+        # uvloop closes the socket, and does not tell a connection of its end that was told of its beginning just now.
+        keeper.lost(connection)
+        raise
     except ssl.SSLError as exc:
         raise Untrusted("its certificate or TLS is not accepted") from exc
+    except CannotLoad as exc:
+        raise Untrusted("whose certificates it may show cannot be read") from exc
     except OSError as exc:
         raise Unconnected(described(exc)) from exc
     return connection

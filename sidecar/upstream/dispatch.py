@@ -97,9 +97,14 @@ class Dispatcher:
         return means.health.order(range(len(candidates)), lambda rank: means.targets.entry(candidates[rank]), now)
 
     def _repin(self, order: Order, trip: Trip, answered: Rank | None) -> tuple[Rank, ...] | None:
-        return pin_after(trip, answered, self._ejected(order) if self.means.health.away else ())
+        passed_over = trip.order[0] != 0
+        if not self.means.health.away and not passed_over:  # as nearly always
+            return pin_after(trip, answered)
+        return pin_after(trip, answered, self._ejected(order, passed_over=passed_over))
 
-    def _ejected(self, order: Order) -> list[Rank]:
-        means, now = self.means, self.means.clock()
+    def _ejected(self, order: Order, *, passed_over: bool) -> list[Rank]:
+        """With the first choice where it was passed over: it may be due for a probe since, or be back."""
+        means = self.means
         entries = map(means.targets.entry, order.candidates)
-        return [rank for rank, entry in enumerate(entries) if not means.health.available(entry, now)]
+        away = [rank for rank, entry in enumerate(entries) if means.health.ejected(entry)]
+        return [0, *away] if passed_over else away

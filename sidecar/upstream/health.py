@@ -116,6 +116,19 @@ class Health:
         self._states: dict[str, _State] = {}
         self.away = 0
         """How many are ejected."""
+        self._newest = 0
+        """The largest generation of any state: one that is made after another was forgotten is not taken for that."""
+
+    def configure(self, settings: OutlierDetection) -> None:
+        """Other settings, from the next failure on; who is ejected stays so, for as long as it was told."""
+        self._settings = settings
+
+    def forget(self, providers: Iterable[str]) -> None:
+        """What is known of those, who are no more or are somewhere else now. Tickets of before change nothing."""
+        for provider in providers:
+            state = self._states.pop(provider, None)
+            if state is not None and state.ejected_until is not None:
+                self.away -= 1
 
     def available(self, provider: str, now: float) -> bool:
         """Whether an attempt would be more than a last resort: it is healthy, or due for a probe."""
@@ -137,7 +150,8 @@ class Health:
         """A ticket for an attempt, which may be made in any case. The first after an ejection's time is the probe."""
         state = self._states.get(provider)
         if state is None:
-            state = self._states[provider] = _State()
+            self._newest += 1
+            state = self._states[provider] = _State(self._newest)
         if state.ejected_until is None:
             return Ticket(provider, state.generation)
         probe = now >= state.ejected_until and not state.probing
@@ -146,7 +160,7 @@ class Health:
 
     def succeeded(self, ticket: Ticket, now: float) -> Event | None:
         """It answered; with whatever, if it was no failure of its own."""
-        state = self._states[ticket.provider]
+        state = self._state_of(ticket)
         state.successes += 1
         if ticket.generation != state.generation:
             return None
@@ -156,11 +170,11 @@ class Health:
         # The probe; or a last resort that answered after all, which is proof as good.
         state.ejected_until, state.healthy_since = None, now
         self.away -= 1
-        _turn(state)
+        self._turn(state)
         return Event(ticket.provider, Change.RETURNED)
 
     def failed(self, ticket: Ticket, fault: Fault, now: float) -> Event | None:
-        state = self._states[ticket.provider]
+        state = self._state_of(ticket)
         state.failures += 1
         if ticket.generation != state.generation:
             return None
@@ -172,17 +186,21 @@ class Health:
 
     def abandoned(self, ticket: Ticket) -> None:
         """The attempt ended for reasons that say nothing of the provider: the client hung up, the body was too large."""
-        state = self._states[ticket.provider]
+        state = self._state_of(ticket)
         if ticket.probe and ticket.generation == state.generation:
             state.probing = False
 
     def erred(self, ticket: Ticket, error: LastError) -> None:
         """Keeps what went wrong, whether or not it says anything of the provider's health: a refused key does not."""
-        self._states[ticket.provider].last_error = error
+        self._state_of(ticket).last_error = error
 
     def snapshot(self, now: float) -> tuple[Condition, ...]:
         """Every provider that was ever asked, by name."""
         return tuple(_condition(name, state, now) for name, state in sorted(self._states.items()))
+
+    def _state_of(self, ticket: Ticket) -> _State:
+        """One that nobody sees for a provider that was forgotten meanwhile: of another generation than the ticket."""
+        return self._states.get(ticket.provider) or _State(-1)
 
     def _over(self, state: _State) -> bool:
         settings = self._settings
@@ -200,15 +218,15 @@ class Health:
         longest_s = max(settings.max_ejection_time_s, settings.base_ejection_time_s)
         ejected_for_s = min(settings.base_ejection_time_s * state.ejections, longest_s)
         state.ejected_until = now + ejected_for_s
-        _turn(state)
+        self._turn(state)
         return Event(provider, Change.EJECTED, ejected_for_s)
 
-
-def _turn(state: _State) -> None:
-    """What was begun before counts no more."""
-    state.generation += 1
-    state.probing = False
-    state.in_a_row = state.gateway_in_a_row = 0
+    def _turn(self, state: _State) -> None:
+        """What was begun before counts no more."""
+        self._newest += 1
+        state.generation = self._newest
+        state.probing = False
+        state.in_a_row = state.gateway_in_a_row = 0
 
 
 def _condition(provider: str, state: _State, now: float) -> Condition:

@@ -42,10 +42,16 @@ class Gate:
 
     def __init__(self, provider: str, limits: CircuitBreakers) -> None:
         self.provider = provider
-        self._running_at_most = min(limits.max_connections, limits.max_requests)
-        self._waiting_at_most = limits.max_pending_requests
         self.running = 0
         self._waiting: dict[Slot, None] = {}
+        self.configure(limits)
+
+    def configure(self, limits: CircuitBreakers) -> list[Slot]:
+        """Other limits. Nobody is put out who is in or waits; the slots whose turn it now is, for there are more places."""
+        self._running_at_most = min(limits.max_connections, limits.max_requests)
+        self._waiting_at_most = limits.max_pending_requests
+        free = max(0, self._running_at_most - self.running)
+        return [self._let_in(slot) for slot in list(self._waiting)[:free]]
 
     @property
     def pending(self) -> int:
@@ -76,7 +82,12 @@ class Gate:
         if not self._waiting:
             self.running -= 1
             return None
-        following = next(iter(self._waiting))
-        del self._waiting[following]
-        following.running = True
-        return following
+        following = next(iter(self._waiting)) if self.running <= self._running_at_most else None
+        self.running -= 1
+        return None if following is None else self._let_in(following)
+
+    def _let_in(self, slot: Slot) -> Slot:
+        del self._waiting[slot]
+        slot.running = True
+        self.running += 1
+        return slot

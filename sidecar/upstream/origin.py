@@ -5,6 +5,8 @@ Where connections go.
 from functools import lru_cache
 from typing import NamedTuple
 
+from sidecar.upstream.trust import Authorities
+
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -16,6 +18,8 @@ class Origin(NamedTuple):
     host: str
     """Without the brackets of an IPv6 address."""
     port: int
+    authorities: Authorities | None = None
+    """Whose certificates are trusted there; None: the system's."""
 
 
 @lru_cache(256)

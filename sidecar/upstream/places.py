@@ -17,6 +17,14 @@ class Places:
         self._gates: dict[str, Gate] = {}
         self._waiting: dict[Slot, asyncio.Future[None]] = {}
 
+    def configure(self, limits: CircuitBreakers) -> None:
+        """Other limits. Nobody is put out who is in or waits; raised ones let in at once whoever waits."""
+        self._limits = limits
+        for gate in self._gates.values():
+            for slot in gate.configure(limits):
+                self._wake(slot)
+        self._gates = {name: gate for name, gate in self._gates.items() if gate.running or gate.pending}
+
     def enter(self, provider: str) -> Slot:
         """
         A place with the provider. One that is not `running` yet is waited for with `turn`; `leave` it when the request
@@ -38,7 +46,11 @@ class Places:
     def leave(self, slot: Slot) -> None:
         """Gives a place back, however its request ended; twice does nothing."""
         following = slot.gate.leave(slot)
-        woken = None if following is None else self._waiting.get(following)
+        if following is not None:
+            self._wake(following)
+
+    def _wake(self, slot: Slot) -> None:
+        woken = self._waiting.get(slot)
         if woken is not None and not woken.done():
             woken.set_result(None)
 

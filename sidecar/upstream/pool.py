@@ -8,9 +8,10 @@ A connection leaves by itself when the provider closes it or says anything while
 import asyncio
 from asyncio import AbstractEventLoop, Future, TimerHandle
 
-from sidecar.upstream.connecting import ConnectTimeout, Trust, connect
+from sidecar.upstream.connecting import ConnectTimeout, connect
 from sidecar.upstream.connection import Connection
 from sidecar.upstream.origin import Origin
+from sidecar.upstream.trust import Trust
 
 KEEP_S = 30.0
 """How long a connection waits for its next request."""

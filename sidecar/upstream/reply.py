@@ -252,10 +252,12 @@ class Reply:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._sending is not None:
-            await self._sending.stop()
-        # A body read to its end gives its connection back to the pool; any other is closed with it.
-        self._connection.give_back(self._answer)
+        try:
+            if self._sending is not None:
+                await self._sending.stop()
+        finally:
+            # A body read to its end gives its connection back to the pool; any other is closed with it.
+            self._connection.give_back(self._answer)
 
     def _silent(self) -> UpstreamTimeout:
         return UpstreamTimeout(f"{self._call.provider} sent nothing for {self._call.timeouts.idle_s:g} s")

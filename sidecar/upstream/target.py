@@ -47,7 +47,7 @@ class ProviderUnknown(UpstreamError):
 
 
 class ProviderKeyMissing(UpstreamError):
-    """A key, header or URL of the entry waits for an environment variable that is not set."""
+    """A key, header or URL of the entry waits for an environment variable that is not set, or a file that is not there."""
 
     code = "provider_key_missing"
 
@@ -91,6 +91,8 @@ class Target:
     refuses_usage: bool = False
     """Whether not even a translated stream may be; see `Row`."""
     timeouts: Timeouts = field(factory=Timeouts)
+    tls_ca_file: str | None = None
+    """Whose certificates are trusted there; None: the system's."""
     translated: bool = field(init=False)
     """Whether what the client sends is not what the provider gets."""
 
@@ -119,8 +121,7 @@ def target_of(provider: Provider, model_id: str, client_format: Format | None) -
     """
     Where a request for `model_id` goes. `client_format` is None for an endpoint that is forwarded as it is.
 
-    Raises `ProviderUnknown` and `ProviderKeyMissing`, which name
-    variables and never values.
+    Raises `ProviderUnknown` and `ProviderKeyMissing`, which name variables and never values, nor where files are.
     """
     row = row_of(provider)
     if row is None or flaw(provider):
@@ -142,17 +143,25 @@ def target_of(provider: Provider, model_id: str, client_format: Format | None) -
         asks_usage=row.asks_usage,
         refuses_usage=row.refuses_usage,
         timeouts=provider.timeouts,
+        tls_ca_file=provider.tls_ca_file,
     )
     has_path = bool(urlsplit(provider.base_url or "").path)
     return _deployed(target, has_path, provider.api_version) if row.deployments else target
 
 
 def _check_variables(provider: Provider) -> None:
-    unused = provider.access_key.variable if provider.access_key and provider.passthrough_auth else None
-    missing = [variable for variable in provider.missing if variable != unused]
-    if missing:
-        variables = f"the environment variable{'s' * (len(missing) > 1)} {', '.join(missing)}"
-        raise ProviderKeyMissing(f"{provider.name} cannot be called: it needs {variables}, not set")
+    key = provider.access_key
+    unused = key.awaited if key is not None and provider.passthrough_auth else None
+    missing = [awaited for awaited in provider.missing if awaited != unused]
+    from_file = key is not None and key.file is not None and key.awaited in missing
+    variables = [name for name in missing if not (from_file and key is not None and name == key.awaited)]
+    needs = (
+        [f"the environment variable{'s' * (len(variables) > 1)} {', '.join(variables)}, not set"] if variables else []
+    )
+    if from_file:  # its path is the operator's to know, who is told at the start
+        needs.append("its access_key_file, which cannot be read")
+    if needs:
+        raise ProviderKeyMissing(f"{provider.name} cannot be called: it needs {' and '.join(needs)}")
 
 
 def _place(base_url: str, row: Row) -> Place:

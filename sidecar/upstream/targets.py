@@ -14,6 +14,7 @@ from sidecar.errors import ModelNotFound, UpstreamError
 from sidecar.upstream.headers import Outgoing
 from sidecar.upstream.origin import Origin
 from sidecar.upstream.target import Target, target_of, url_for
+from sidecar.upstream.trust import authorities
 from sidecar.wire.formats import Format
 
 MOST_AIMS = 512
@@ -31,7 +32,7 @@ class Aim:
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self.origin = Origin(target.place.scheme, target.place.host, target.place.port)
+        self.origin = Origin(*target.place[:3], authorities(target.tls_ca_file))
         self.outgoing = Outgoing(target)
         self._path = lru_cache(MOST_PATHS)(partial(url_for, target))
 

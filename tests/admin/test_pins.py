@@ -79,7 +79,7 @@ async def begin(port):
         store = MemoryStore(table, lambda: now[0])
         catalog = Catalog.of(Config(providers=tuple(Provider(m, m) for m in models), aliases={"fast": MINI}))
         operator = Operator(None, store, told, now)
-        api = PinsApi(store, catalog, frozenset({"code", "prose"}), operator, lambda: UNIX_S + now[0])
+        api = PinsApi(store, lambda: catalog, lambda: frozenset({"code", "prose"}), operator, lambda: UNIX_S + now[0])
         operator.client = await port(api)
         return operator
 

@@ -116,9 +116,9 @@ async def test_quitquitquit_tells_whoever_serves():
     async with AsyncExitStack() as stack:
         serving = await stack.enter_async_context(serve(config))
         client = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{serving.admin[1]}"))
-        assert not serving.stopping.is_set()
+        assert not serving.stop.asked.is_set()
         await ask(client, "/quitquitquit")
-        assert serving.stopping.is_set()
+        assert serving.stop.asked.is_set()
 
 
 async def test_no_key_no_prompt_and_no_session_is_seen_on_any_page(start):

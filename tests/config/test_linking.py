@@ -126,7 +126,9 @@ def test_no_listener_is_the_default_listener(config):
 def test_a_listener_is_read_from_the_list_from_the_mapping_or_from_both(config):
     listener = config("listeners: [{type: model, name: m, port: 1}]\nlistener: {max_body_bytes: 5}").listener
     assert (listener.port, listener.max_body_bytes) == (1, 5)
-    legacy = config("listeners: {egress_traffic: {address: 0.0.0.0, port: 9, message_format: openai, timeout: 30s}}")
+    legacy = config(
+        "listeners: {egress_traffic: {address: 0.0.0.0, port: 9, message_format: openai, timeout: 30s, auth: none}}"
+    )
     assert (legacy.listener.address, legacy.listener.port, legacy.listener.timeout_s) == ("0.0.0.0", 9, 30)
 
 
@@ -160,12 +162,12 @@ def test_there_is_one_listener_and_it_serves_models(mistakes):
     ("ours", "admins"), [("127.0.0.1", "localhost"), ("0.0.0.0", "10.0.0.1"), ("127.0.0.1", "::"), ("a.b", "A.b.")]
 )
 def test_listener_and_admin_need_ports_of_their_own(mistakes, ours, admins):
-    text = f"listener: {{port: 7, address: '{ours}'}}\nadmin: {{port: 7, address: '{admins}'}}"
+    text = f"listener: {{port: 7, address: '{ours}', auth: none}}\nadmin: {{port: 7, address: '{admins}'}}"
     assert mistakes(text) == ["config.yaml:2: admin.port must not be the listener's port, 7"]
 
 
 def test_the_same_port_on_another_address_or_port_0_is_no_clash(config):
-    assert config("listener: {port: 7, address: 10.0.0.1}\nadmin: {port: 7}").admin.port == 7
+    assert config("listener: {port: 7, address: 10.0.0.1, auth: none}\nadmin: {port: 7}").admin.port == 7
     assert config("listener: {port: 0}\nadmin: {port: 0}").admin.port == 0
 
 

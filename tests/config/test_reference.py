@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from attrs import evolve
+from certificates import write_pair
 
 from sidecar.config import builtin, read, read_text
 from sidecar.config.keys import FILE
@@ -32,8 +33,8 @@ EXAMPLES = {
 
 
 def with_commented_keys():
-    # `#key:`, or `#  key:` under one; a sentence has one space.
-    return re.sub(r"^( *)#(?=\S|  \S)", r"\1", REFERENCE, flags=re.MULTILINE)
+    # `#key:`, or deeper under one; a sentence has one space.
+    return re.sub(r"^( *)#(?=\S|(?:  ){1,3}\S)", r"\1", REFERENCE, flags=re.MULTILINE)
 
 
 def key_lines(text):
@@ -87,9 +88,18 @@ def test_the_reference_mentions_every_other_way_to_say_something():
 
 
 def test_the_reference_loads_with_its_commented_keys_too(tmp_path):
-    (tmp_path / "reference.yaml").write_text(with_commented_keys())
+    # A key is given once: in the file or in one beside it.
+    text = with_commented_keys().replace("    access_key: $OPENAI_API_KEY\n", "")
+    (tmp_path / "reference.yaml").write_text(text)
     (tmp_path / "prompt.txt").write_text("Which route?")
-    assert read(tmp_path / "reference.yaml", ENVIRON).config.routing.classifier.template == "Which route?"
+    (tmp_path / "keys").mkdir()
+    write_pair(tmp_path)
+    for name in ("keys/openai", "keys/reviewer"):
+        (tmp_path / name).write_text(f"a key for {name}\n")
+    config = read(tmp_path / "reference.yaml", ENVIRON).config
+    assert config.routing.classifier.template == "Which route?"
+    assert config.providers[0].access_key.reveal() == "a key for keys/openai"
+    assert [key.name for key in config.listener.auth.keys] == ["planner", "reviewer"]
 
 
 def defaults():

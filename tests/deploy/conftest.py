@@ -191,3 +191,16 @@ def _configured(folder, target):
 def _free_port():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return taken.getsockname()[1]
+
+
+@pytest.fixture
+def run_command():
+    """`await run_command(command, admin)`: the exit code of a command of the image, with that admin port for its own."""
+
+    async def run(command, admin):
+        there = [word.replace("9901", admin.rpartition(":")[2]) for word in command]
+        quiet = asyncio.subprocess.DEVNULL
+        process = await asyncio.create_subprocess_exec(*there, stdout=quiet, stderr=quiet)
+        return await process.wait()
+
+    return run

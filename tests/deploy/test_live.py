@@ -40,6 +40,7 @@ PATIENCE_S = 25.0
 
 EMPTY = {
     "llm-sidecar-itself.json / Reloads": "the configuration is read once",
+    "llm-sidecar-itself.json / Requests by caller": "anybody may call",
     "llm-sidecar-itself.json / Worker restarts": "one process answers all",
     "llm-sidecar-pins.json / Errors": "a store in this process does not fail",
     "llm-sidecar-pins.json / Duration A": "a store in this process is not timed",

@@ -9,7 +9,7 @@ from sidecar.config import read_text
 from sidecar.listener.http import HttpServer
 from sidecar.server import serve
 
-BOTH_PATHS = {"test_door", "test_forward", "test_http", "test_outlet", "test_relay", "test_streams"}
+BOTH_PATHS = {"test_door", "test_forward", "test_http", "test_limits", "test_outlet", "test_relay", "test_streams"}
 """What is tried on the fast path and on the public one; all else knows nothing of either."""
 ON_ONE = {
     "test_arbitrary_bytes_and_json_never_make_a_5xx_or_a_traceback",  # of bodies, and long
@@ -57,6 +57,9 @@ class Plain:
 
     def not_http(self, kind, _request, outlet):
         outlet.whole(400, None, [], kind.encode(), closes=True)
+
+    def refuse(self, error, _request, outlet):
+        outlet.whole(error.status, None, [], error.code.encode(), closes=True)
 
     def in_flight(self):
         return {}

@@ -130,6 +130,22 @@ async def test_a_full_outlet_pauses_the_reply_and_that_time_is_the_clients():
     assert 0.005 < journal.provider_s < 0.03
 
 
+async def test_nothing_is_put_in_behind_the_end_when_a_slow_client_takes_the_rest_late():
+    async def story(into):
+        into.take(EVENT)
+        outlet.full = True
+
+    outlet = Kept()
+    relayed = asyncio.ensure_future(poured(outlet, Poured(story), keepalive_s=0.005))
+    await asyncio.sleep(0.02)
+    assert outlet.writes[-1] == "end"
+    outlet.full = False  # the socket has room, and the timer goes off before whoever waits for it is woken
+    await asyncio.sleep(0.02)
+    outlet.rest.resume()
+    await relayed
+    assert outlet.writes[1:] == [EVENT, "end"]
+
+
 async def test_an_answer_is_over_when_a_slow_client_has_taken_it():
     async def story(into):
         into.take(EVENT)

@@ -25,6 +25,7 @@ from provider import (
 from rawclient import connected, request
 from running import chat
 
+from sidecar.errors import Draining
 from sidecar.listener.body import Bodies
 from sidecar.listener.door import Door
 from sidecar.listener.http import HttpServer
@@ -338,24 +339,28 @@ async def test_a_pin_says_that_its_model_was_ejected_even_when_nobody_asked_it_f
     assert (story["reason"], story["answered_by"]) == ("provider_ejected", "openai/second")
 
 
-async def test_a_teller_that_breaks_costs_nobody_an_answer(caplog):
-    told = []
-
-    def breaks(_record):
-        raise RuntimeError
-
-    door = Door(
+def a_door(*tellers, forwarder=None):
+    return Door(
         bodies=Bodies(1000, 1.0),
         decider=None,
         proxy=None,
-        forwarder=None,
-        tellers=(breaks, told.append),
+        forwarder=forwarder,
+        tellers=tellers,
         traces=Traces(),
         pseudonyms=Pseudonyms(),
         cors_origins=(),
         clock=time.monotonic,
         wall=time.time,
     )
+
+
+async def test_a_teller_that_breaks_costs_nobody_an_answer(caplog):
+    told = []
+
+    def breaks(_record):
+        raise RuntimeError
+
+    door = a_door(breaks, told.append)
     server = await asyncio.get_running_loop().create_server(HttpServer(door), "127.0.0.1", 0)
     async with (
         server,
@@ -365,3 +370,33 @@ async def test_a_teller_that_breaks_costs_nobody_an_answer(caplog):
         assert (answer.status, await answer.json()) == (200, {"status": "ok"})
     assert "in telemetry" in caplog.text
     assert [record.endpoint for record in told] == ["/healthz"], "the others are told all the same"
+
+
+class LetsGoSlowly:
+    """A forwarder whose answer is out before it has let go of what it holds, which never is."""
+
+    def __init__(self):
+        self.letting_go = asyncio.Event()
+
+    async def forward(self, _request, outlet, _way):
+        outlet.begin(200, None, [("content-length", "9")], b"all of it")
+        outlet.end()
+        await asyncio.sleep(0)  # so that the public path has written it
+        self.letting_go.set()
+        await asyncio.Event().wait()
+
+
+async def test_who_is_broken_off_with_the_answer_out_is_not_answered_twice(fast_path):
+    told, forwarder = [], LetsGoSlowly()
+    http = HttpServer(a_door(told.append, forwarder=forwarder), fast=fast_path)
+    server = await asyncio.get_running_loop().create_server(http, "127.0.0.1", 0)
+    async with server, connected(server.sockets[0].getsockname()[1]) as client:
+        await client.send(request("POST", "/v1/files", body=b"x"))
+        async with asyncio.timeout(5):
+            await forwarder.letting_go.wait()
+        assert http.cut(Draining("It ends.")) == 1
+        assert (await client.heard()).body == b"all of it"
+        await http.shutdown(1)
+        assert await client.reader.read() == b""
+    assert [(record.status, record.code) for record in told] == [(200, "draining")]
+    assert (http.under_way(), http.bounds.requests) == (0, 0)

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from sidecar.cli import main
-from sidecar.config.models import Admin
+from sidecar.config.models import Admin, ServerTls
 from sidecar.operator.calling import AdminPort, BadAddress, NoSidecar, NotASidecar, Refused, Silent, admin_url, in_path
 
 
@@ -24,6 +24,7 @@ def test_the_command_line_wins_over_the_environment_over_the_file_over_the_defau
         ("localhost:80", "http://localhost:80"),
         ("http://[::1]:9901/", "http://[::1]:9901"),
         ("10.0.0.1", "http://10.0.0.1:9901"),
+        ("https://sidecar.svc", "https://sidecar.svc:9901"),
     ],
 )
 def test_an_address_may_be_short(given, url):
@@ -33,13 +34,15 @@ def test_an_address_may_be_short(given, url):
 def test_a_sidecar_that_listens_everywhere_is_asked_on_loopback():
     assert admin_url(None, {}, Admin(address="0.0.0.0", port=1)) == "http://127.0.0.1:1"
     assert admin_url(None, {}, Admin(address="::", port=1)) == "http://[::1]:1"
+    tls = ServerTls("tls.crt", "tls.key")
+    assert admin_url(None, {}, Admin(address="::", port=1, tls=tls)) == "https://[::1]:1"
 
 
 @pytest.mark.parametrize(
     "given",
     [
         "",
-        "https://a",
+        "https://",
         "ftp://a",
         "http://",
         "http://a/pins",

@@ -37,3 +37,11 @@ def test_a_key_can_be_forgotten():
     lately.forget("a")
     lately.forget("never")
     assert not lately.knows("a", now=1)
+
+
+def test_a_smaller_capacity_forgets_the_oldest():
+    lately = Lately(3)
+    for key in "abc":
+        lately.remember(key, 10, now=0)
+    lately.resize(1)
+    assert [lately.knows(key, 1) for key in "abc"] == [False, False, True]

@@ -327,6 +327,106 @@ def test_what_is_forgotten_of_restored_pins_is_not_when_those_that_are_kept_expi
     assert (len(pins), pins.sweep(400), pins.sweep(450), pins.sweep(500)) == (100, 0, 50, 49)
 
 
+def lives(pins, now):
+    """Key -> seconds that its pin will live on, looked at without being used."""
+    found = [(key, pins.peek(key, now)) for key in map(str, pins.keys())]
+    return {key: held.expires_in_s for key, held in found if held is not None}
+
+
+def test_a_longer_life_lengthens_every_pins_and_a_shorter_one_shortens_them():
+    pins = PinTable(ttl_s=100, capacity=9)
+    pins.claim("a", PIN, now=0)
+    pins.claim("b", PIN, now=30)
+    pins.configure(1000, 9, TtlPolicy.SLIDING, now=40)
+    assert lives(pins, 40) == {"a": 960, "b": 990}
+    pins.configure(20, 9, TtlPolicy.SLIDING, now=40)
+    assert lives(pins, 40) == {"b": 10}
+    assert pins.get("b", now=41).expires_in_s == 20
+
+
+@pytest.mark.parametrize("policy", TtlPolicy)
+def test_what_has_expired_does_not_come_back_with_a_longer_life(policy):
+    gone = []
+    pins = PinTable(ttl_s=10, capacity=9, policy=policy, removed=lambda *told: gone.append(told))
+    pins.claim("over", PIN, now=0)
+    pins.claim("live", PIN, now=5)
+    pins.configure(1000, 9, TtlPolicy.SLIDING, now=10)
+    assert pins.get("over", now=10) is None
+    assert pins.get("live", now=10) is not None
+    assert gone == [("expired", 10, 1)]
+
+
+def test_from_sliding_to_fixed_a_life_is_counted_from_the_first_decision():
+    pins = PinTable(ttl_s=100, capacity=9)
+    pins.claim("first made", PIN, now=0)
+    pins.claim("then made", PIN, now=30)
+    pins.get("first made", now=50)
+    pins.configure(100, 9, TtlPolicy.FIXED, now=60)
+    assert lives(pins, 60) == {"then made": 70, "first made": 40}
+    assert pins.get("first made", now=99).expires_in_s == 1
+    assert pins.sweep(100) == 1  # though it was used last
+
+
+def test_from_fixed_to_sliding_every_life_begins_anew():
+    pins = PinTable(ttl_s=100, capacity=9, policy=TtlPolicy.FIXED)
+    pins.claim("a", PIN, now=0)
+    pins.configure(50, 9, TtlPolicy.SLIDING, now=90)
+    assert lives(pins, 90) == {"a": 50}
+    assert pins.get("a", now=139).expires_in_s == 50
+
+
+@pytest.mark.parametrize("policy", TtlPolicy)
+def test_a_smaller_table_evicts_exactly_the_least_recently_used(policy):
+    gone = []
+    pins = PinTable(ttl_s=100, capacity=9, policy=policy, removed=lambda why, *_: gone.append(why))
+    for at, session in enumerate("abcde"):
+        pins.claim(session, PIN, now=at)
+    pins.get("a", now=6)
+    pins.configure(100, 2, policy, now=7)
+    assert (pins.keys(), gone) == (["e", "a"], ["evicted"] * 3)
+    pins.claim("f", PIN, now=8)
+    assert pins.keys() == ["a", "f"]
+    pins.configure(100, 3, policy, now=8)
+    pins.claim("g", PIN, now=8)
+    assert pins.keys() == ["a", "f", "g"]
+
+
+def test_a_smaller_table_loses_expired_pins_before_live_ones():
+    pins = PinTable(ttl_s=10, capacity=9, policy=TtlPolicy.FIXED)
+    pins.claim("over", PIN, now=0)
+    pins.claim("live", PIN, now=5)
+    pins.get("over", now=6)
+    pins.configure(10, 1, TtlPolicy.FIXED, now=10)
+    assert pins.keys() == ["live"]
+
+
+def test_a_smaller_table_remembers_fewer_that_have_expired():
+    pins = PinTable(ttl_s=10, capacity=100)
+    for session in range(100):
+        pins.claim(str(session), PIN, now=session / 100)
+    pins.sweep(12)
+    pins.configure(10, 3, TtlPolicy.SLIDING, now=12)
+    assert [session for session in range(100) if pins.expired(str(session), now=12)] == [97, 98, 99]
+
+
+def test_restored_pins_expire_in_their_own_time_under_other_settings():
+    pins = PinTable(ttl_s=100, capacity=9)
+    pins.claim("own", PIN, now=0)
+    pins.restore("restored", Held(PIN, 40, 3, 60), now=0)
+    pins.configure(90, 9, TtlPolicy.SLIDING, now=0)
+    assert lives(pins, 0) == {"own": 90, "restored": 30}
+    assert (pins.sweep(29), pins.sweep(30), pins.keys()) == (0, 1, ["own"])
+
+
+def test_no_pin_ends_before_it_was_made():
+    gone = []
+    pins = PinTable(ttl_s=600, capacity=9, removed=lambda *told: gone.append(told))
+    pins.restore("young", Held(PIN, 5, 1, 0), now=0)
+    pins.configure(60, 9, TtlPolicy.SLIDING, now=1)
+    pins.sweep(1)
+    assert gone == [("expired", 0, 1)]
+
+
 class Reference:
     """The same promises in the plainest words, as slow as they come."""
 
@@ -387,6 +487,20 @@ class Reference:
         self.at(None, now)
         return dict(Counter(entry["pin"].model for entry in self.kept))
 
+    def configure(self, ttl_s, capacity, policy, now):
+        self.at(None, now)
+        sliding = policy is TtlPolicy.SLIDING
+        for entry in self.kept:
+            if sliding == self.sliding:
+                entry["expires_at"] = max(entry["expires_at"] + ttl_s - self.ttl_s, entry["made_at"])
+            else:
+                entry["expires_at"] = (now if sliding else entry["made_at"]) + ttl_s
+        self.ttl_s, self.capacity, self.sliding = ttl_s, capacity, sliding
+        self.at(None, now)
+        while len(self.kept) > capacity:
+            oldest = self.kept.pop(0)
+            self.told.append(("evicted", now - oldest["made_at"], oldest["turns"]))
+
     def put(self, key, now, pin, turns, made_at, life_s):
         if len(self.kept) >= self.capacity:
             oldest = self.kept.pop(0)
@@ -409,7 +523,7 @@ class Reference:
 OPERATIONS = st.lists(
     st.tuples(
         st.sampled_from(
-            ["get", "claim", "move", "move if", "move by hand", "restore", "restore over", "delete", "ask"]
+            ["get", "claim", "move", "move if", "move by hand", "restore", "restore over", "delete", "ask", "set"]
         ),
         st.sampled_from("abcdef"),
         st.integers(0, 4),
@@ -445,6 +559,11 @@ def test_the_table_and_a_plain_reference_agree_over_any_history(policy, operatio
             assert (moved and moved.held) == reference.restore(key, held, now, "over" in operation)
         elif operation == "delete":
             assert table.delete(key, now) == reference.delete(key, now)
+        elif operation == "set":
+            other = (3 + 4 * chosen, 1 + "abcdef".index(key), list(TtlPolicy)[waits % 2])
+            table.configure(*other, now)
+            reference.configure(*other, now)
+            capacity = 0  # of those that were forgotten with a smaller table, nobody knows that they expired
         else:
             assert table.expired(key, now) <= reference.expired(key, now)
             assert capacity < len("abcdef") or table.expired(key, now) == reference.expired(key, now)

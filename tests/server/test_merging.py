@@ -49,3 +49,9 @@ def test_what_all_workers_say_is_said_once_and_else_who_says_it():
         "[+] pins (worker 1): 3 of at most 10",
         "[-] pins (worker 2): 4 of at most 10",
     ]
+
+
+def test_providers_that_one_worker_alone_has_are_shown_too():
+    """For the moment of a reload, and for a worker that refused it."""
+    merged = clusters([[cluster(), cluster(name="old")], [cluster(name="new"), cluster()]])
+    assert {each["name"]: each["successes"] for each in merged} == {"p": 2, "old": 1, "new": 1}

@@ -107,6 +107,15 @@ def path(tmp_path):
     return tmp_path / "pins"
 
 
+async def test_who_leaves_off_writes_once_more_and_never_again(path):
+    process = Process(path)
+    async with process.snapshot() as snapshot:
+        process.claim("before")
+        await snapshot.leave_off()
+        process.claim("after")
+    assert (await restarted(process)).sessions() == ["before"]
+
+
 async def kept(process, *names):
     async with process.snapshot():
         process.claim(*names)

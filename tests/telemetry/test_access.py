@@ -12,10 +12,12 @@ from sidecar.config.models import LogFormat, Telemetry
 from sidecar.errors import SidecarError
 from sidecar.routing.decision import Decision, Reason
 from sidecar.telemetry.access import MOST_TOKENS, Line, access_log, json_line
+from sidecar.telemetry.record import Caller
 from sidecar.telemetry.trace import Trace
 from sidecar.wire.translate.neutral import Usage
 
 FULL = record(
+    caller=Caller("planner", "planner"),
     first_byte_s=0.3012,
     provider_s=0.8,
     bytes_in=154,
@@ -62,6 +64,7 @@ def test_a_request_with_everything_has_every_key_in_the_documented_order():
         "bytes_out": 9,
         "client": "127.0.0.1",
         "user_agent": "curl/8",
+        "caller": "planner",
         "model": "openai/gpt-4o-mini",
         "requested_model": "gpt-4o-mini",
         "route": "code_generation",

@@ -475,6 +475,29 @@ async def test_an_answer_may_come_before_the_upload_has_ended(client, provider):
     assert provider.opened == 2  # the rest of the upload would have been read as a request
 
 
+async def test_who_gives_up_while_an_upload_lets_go_leaves_no_connection_behind(client, provider):
+    provider.reads_body = False
+    provider.story = then_hangs(whole(b"no", status=413, reason="Too much"))
+    lets_go, gone = asyncio.Event(), asyncio.Event()
+
+    async def slow_to_go():
+        try:
+            yield b"a"
+            await asyncio.Event().wait()
+        finally:
+            lets_go.set()
+            await gone.wait()
+
+    asking = asyncio.create_task(asked(client, provider, body=slow_to_go()))
+    async with asyncio.timeout(5):
+        await lets_go.wait()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    gone.set()
+    await until(lambda: client.connections() == {("active",): 0, ("idle",): 0})
+
+
 async def test_an_answer_may_come_before_a_large_body_was_sent(client, provider):
     provider.reads_body = False
     provider.story = then_hangs(whole(b"no", status=413, reason="Too much"))

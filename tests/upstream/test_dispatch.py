@@ -2,16 +2,19 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import pytest
 from provider import answers, hangs, in_turn, refuses, serving
+from running import CONFIG
 
+from sidecar.config import read_text
 from sidecar.config.catalog import Catalog
 from sidecar.config.models import CircuitBreakers, Config, OutlierDetection, Provider
 from sidecar.errors import RequestError
 from sidecar.upstream.client import open_client
 from sidecar.upstream.dispatch import Dispatcher
-from sidecar.upstream.failover import Policy
+from sidecar.upstream.failover import Policy, Trip
 from sidecar.upstream.health import Fault, Health
 from sidecar.upstream.order import ABANDONED, ANSWERED, Answered, Exhausted, Order
 from sidecar.upstream.places import Places
@@ -124,3 +127,25 @@ async def test_what_the_first_candidate_cannot_be_asked_is_the_clients_mistake_a
         with pytest.raises(RequestError):
             await dispatcher.send(sent)
         assert (sent.attempts, dispatcher.watch.told, double.requests) == ([], [], [])
+
+
+def test_a_pin_moves_though_the_ejection_ended_while_another_answered():
+    """Who is passed over is decided before the answer, and its time may be over when the answer is there."""
+    settings, now = OutlierDetection(), [0.0]
+    models = ("anthropic/claude-sonnet", "openai/gpt-4o")
+    health = Health(settings)
+    for _ in range(settings.consecutive_5xx):
+        health.failed(health.begin(models[0], now[0]), Fault.GATEWAY, now[0])
+    catalog = Catalog.of(read_text(CONFIG, "test.yaml", {}).config)
+    dispatcher = Dispatcher(
+        client=None, catalog=catalog, health=health, places=None, policy=Policy(), watch=None, clock=lambda: now[0]
+    )
+    order = SimpleNamespace(candidates=models)
+    ranked = dispatcher._ranked(order, now[0])
+    assert ranked == (1, 0)
+    trip = Trip(dispatcher.policy, ranked, 0.0, replayable=True)
+    now[0] += settings.base_ejection_time_s
+    assert dispatcher._repin(order, trip, ranked[0]) == (1, 0)
+    health.succeeded(health.begin(models[0], now[0]), now[0])
+    assert health.away == 0
+    assert dispatcher._repin(order, trip, ranked[0]) == (1, 0)

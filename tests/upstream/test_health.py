@@ -212,3 +212,37 @@ def test_the_last_error_is_kept_whatever_it_says_of_health():
     assert (condition.last_error, condition.ejected) == (LastError(2.0, "timeout"), False)
     succeed(health)
     assert health.snapshot(2)[0].last_error == LastError(2.0, "timeout")
+
+
+def test_other_settings_hold_from_the_next_failure_on_and_who_is_ejected_stays_so():
+    health = Health(OutlierDetection())
+    fail(health, times=2)
+    health.configure(OutlierDetection(consecutive_5xx=3))
+    assert fail(health, times=1) == Event("a", Change.EJECTED, BASE)
+    health.configure(OutlierDetection(base_ejection_time_s=1))
+    assert health.ejected("a")
+    assert not health.available("a", BASE - 0.1)
+
+
+def test_what_is_forgotten_is_as_if_never_asked():
+    health = ejected()
+    health.forget(["a", "never asked"])
+    assert (health.ejected("a"), health.available("a", 0), health.away, health.snapshot(0)) == (
+        False,
+        True,
+        0,
+        (),
+    )
+
+
+def test_what_was_begun_before_it_was_forgotten_says_nothing_of_what_came_in_its_place():
+    health = Health(OutlierDetection(consecutive_5xx=1))
+    tickets = [health.begin("a", 0) for _ in range(4)]
+    health.forget(["a"])
+    assert health.failed(tickets[0], Fault.SERVER, 0) is None
+    assert health.snapshot(0) == ()
+    health.begin("a", 0)
+    assert health.failed(tickets[1], Fault.SERVER, 0) is None
+    health.abandoned(tickets[2])
+    assert health.succeeded(tickets[3], 0) is None
+    assert not health.ejected("a")

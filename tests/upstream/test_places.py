@@ -44,3 +44,39 @@ async def test_a_turn_that_comes_while_its_client_hangs_up_goes_to_the_next():
     turns[0].cancel()
     await turns[1]
     assert (second.running, third.running, gates.load("p")) == (False, True, (1, 0))
+
+
+async def test_raised_limits_let_in_at_once_who_waits_in_the_order_they_came():
+    gates = places()
+    first, second, third = gates.enter("p"), gates.enter("p"), gates.enter("p")
+    turns = [asyncio.ensure_future(gates.turn(slot, 10)) for slot in (second, third)]
+    await asyncio.sleep(0)
+    gates.configure(CircuitBreakers(2, 2, 2))
+    await turns[0]
+    assert (second.running, third.running, gates.load("p")) == (True, False, (2, 1))
+    gates.configure(CircuitBreakers(9, 2, 9))
+    await turns[1]
+    for slot in (first, second, third):
+        gates.leave(slot)
+    assert gates.load("p") == (0, 0)
+
+
+async def test_lowered_limits_put_nobody_out_and_let_nobody_in_until_they_hold():
+    gates = places(running=3)
+    slots = [gates.enter("p") for _ in range(3)]
+    gates.configure(CircuitBreakers(1, 1, 1))
+    waiting = gates.enter("p")
+    with pytest.raises(Overloaded):
+        gates.enter("p")
+    for slot in slots[:2]:
+        gates.leave(slot)
+        assert (gates.load("p")[1], waiting.running) == (1, False)
+    gates.leave(slots[2])
+    assert (gates.load("p"), waiting.running) == ((1, 0), True)
+
+
+async def test_other_limits_hold_for_providers_that_come_later():
+    gates = places()
+    gates.leave(gates.enter("p"))
+    gates.configure(CircuitBreakers(2, 1, 2))
+    assert [gates.enter(name).running for name in ("p", "p", "q", "q")] == [True] * 4

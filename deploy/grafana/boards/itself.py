@@ -105,6 +105,19 @@ _LATENCY = Row(
             Query(total(series("sidecar_http_connections"), *INSTANCE), INSTANCE_LEGEND),
             unit="short",
         ),
+        lines(
+            "Requests by caller",
+            "Of clients that show a key or a certificate, by its name or pattern. Refused: `invalid_api_key` among the errors.",
+            Query(total(rate("sidecar_caller_requests_total"), "caller"), "{{caller}}"),
+            unit="reqps",
+        ),
+        lines(
+            "Limits of the listener reached",
+            "By their names under `limits`; answer_timeout: clients that take nothing. max_connections, max_requests: "
+            "more replicas, or more room. The timeouts: slow clients, or somebody who means harm.",
+            Query(total(rate("sidecar_http_limits_total"), "limit"), "{{limit}}"),
+            unit="cps",
+        ),
     ),
 )
 

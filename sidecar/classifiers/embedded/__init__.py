@@ -26,16 +26,27 @@ _MOST_PREPARED = 32
 """Route sets kept ready: the configured one and those that clients lately sent with their requests."""
 
 
+class Known:
+    """The weights, which take 40 ms to read, and the routes that were prepared."""
+
+    def __init__(self) -> None:
+        weights = load()
+        self.settings = weights.settings
+        self.tasks = Tasks(weights)
+        self.prepared: OrderedDict[tuple[Route, ...], Prepared] = OrderedDict()
+
+
 class EmbeddedClassifier:
     """Knows kinds of work by itself, and topics by what routes say of themselves."""
 
-    def __init__(self, threshold: float | None = None) -> None:
-        """`threshold`: the least confidence, 0 to 1, that counts as a match; None for the one fitted with the weights."""
-        weights = load()
-        self._settings = weights.settings
-        self._threshold = weights.settings["threshold"] if threshold is None else threshold
-        self._tasks = Tasks(weights)
-        self._prepared: OrderedDict[tuple[Route, ...], Prepared] = OrderedDict()
+    def __init__(self, threshold: float | None = None, known: "Known | None" = None) -> None:
+        """
+        `threshold`: the least confidence, 0 to 1, that counts as a match; None for the one fitted with the weights.
+        `known`: what another one has read already, for both to share.
+        """
+        self.known = known or Known()
+        self._prepared = self.known.prepared
+        self._threshold = self.known.settings["threshold"] if threshold is None else threshold
 
     async def classify(self, intent: Intent, routes: tuple[Route, ...]) -> Verdict:
         """The verdict; routes not seen before are prepared in a thread, since that may take milliseconds."""
@@ -45,7 +56,7 @@ class EmbeddedClassifier:
 
     def prepare(self, routes: tuple[Route, ...]) -> Prepared:
         """Reads the routes, or finds them read. Call it for the configured routes at the start."""
-        found = self._prepared.pop(routes, None) or Prepared(self._tasks, routes, self._settings)
+        found = self._prepared.pop(routes, None) or Prepared(self.known.tasks, routes, self.known.settings)
         self._prepared[routes] = found  # the last entry is the latest used
         while len(self._prepared) > _MOST_PREPARED:
             self._prepared.popitem(last=False)

@@ -1,0 +1,95 @@
+"""
+What a configuration says, as frozen data: no file, no environment, no default computed elsewhere.
+
+The words are those of the file (README.md, `config/reference.yaml`); durations carry their unit in the name.
+"""
+
+from sidecar.config.models.listening import Admin, Auth, ClientKey, Drain, Limits, Listener, ServerTls, is_loopback
+from sidecar.config.models.providers import CircuitBreakers, OutlierDetection, Provider, Timeouts
+from sidecar.config.models.ranges import (
+    ATTEMPTS,
+    BODY_BYTES,
+    COUNT,
+    DURATION_S,
+    FAILURES,
+    FRACTION,
+    HEADER_BYTES,
+    MIB,
+    PENDING,
+    PER_CENT,
+    PORT,
+    REQUESTS,
+    SESSION_ENTRIES,
+    SESSION_TTL_SECONDS,
+    TIMEOUT_S,
+    WORKERS,
+    Range,
+)
+from sidecar.config.models.routing import (
+    Breaker,
+    CacheKind,
+    Classifier,
+    ClassifierKind,
+    LaneMode,
+    Lanes,
+    Route,
+    Routing,
+    SessionCache,
+    SessionScope,
+    SideCalls,
+    TtlPolicy,
+)
+from sidecar.config.models.secret import Secret
+from sidecar.config.models.telemetry import LogFormat, LogLevel, Telemetry, Tracing
+from sidecar.config.models.whole import Config, ResponsesState
+
+__all__ = [
+    "ATTEMPTS",
+    "BODY_BYTES",
+    "COUNT",
+    "DURATION_S",
+    "FAILURES",
+    "FRACTION",
+    "HEADER_BYTES",
+    "MIB",
+    "PENDING",
+    "PER_CENT",
+    "PORT",
+    "REQUESTS",
+    "SESSION_ENTRIES",
+    "SESSION_TTL_SECONDS",
+    "TIMEOUT_S",
+    "WORKERS",
+    "Admin",
+    "Auth",
+    "Breaker",
+    "CacheKind",
+    "CircuitBreakers",
+    "Classifier",
+    "ClassifierKind",
+    "ClientKey",
+    "Config",
+    "Drain",
+    "LaneMode",
+    "Lanes",
+    "Limits",
+    "Listener",
+    "LogFormat",
+    "LogLevel",
+    "OutlierDetection",
+    "Provider",
+    "Range",
+    "ResponsesState",
+    "Route",
+    "Routing",
+    "Secret",
+    "ServerTls",
+    "SessionCache",
+    "SessionScope",
+    "SideCalls",
+    "Telemetry",
+    "Timeouts",
+    "Tracing",
+    "TtlPolicy",
+    "is_loopback",
+]

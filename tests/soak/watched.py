@@ -1,0 +1,46 @@
+"""
+The sidecar, with a window: `python tests/soak/watched.py FOLDER up …` is `sidecar up …`, and tells whoever connects to
+FOLDER/PID.sock how many tasks and objects there are. Asking costs it milliseconds, so it is asked before and after.
+"""
+
+import asyncio
+import gc
+import json
+import os
+import socket
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+
+from sidecar.cli import main
+
+MOST = 25
+
+
+def counts():
+    """Without what was there from the start: `loop.settle` hides that from the collector."""
+    found = gc.get_objects()
+    kinds = Counter(type(each).__qualname__ for each in found)
+    tasks = [each for each in found if isinstance(each, asyncio.Task) and not each.done()]
+    names = Counter(task.get_coro().__qualname__ for task in tasks)
+    return {"tasks": len(tasks), "names": names, "objects": len(found), "kinds": dict(kinds.most_common(MOST))}
+
+
+def tell(server):
+    while True:
+        connection, _ = server.accept()
+        with connection:
+            connection.sendall(json.dumps(counts()).encode())
+
+
+def watched(folder):
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(folder / f"{os.getpid()}.sock"))
+    server.listen()
+    threading.Thread(target=tell, args=(server,), daemon=True).start()
+
+
+if __name__ == "__main__":
+    watched(Path(sys.argv[1]))
+    sys.exit(main(sys.argv[2:]))
