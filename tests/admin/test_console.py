@@ -235,6 +235,7 @@ async def test_the_chart_can_be_read_as_a_table(running, look):
     seen = await look(running)
     await seen.page.get_by_text("The chart as a table").click()
     rows = seen.page.locator("#astable tbody tr")
+    await expect(rows.nth(14)).to_be_visible()
     texts = [await row.inner_text() for row in await rows.all()]
     assert 15 <= len(texts) <= 16
     assert any(re.search(r"75.0\s%\s+3\s+1\s+0\s+0\s+0", text) for text in texts)

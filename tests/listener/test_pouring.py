@@ -174,7 +174,9 @@ async def test_a_client_that_is_gone_wants_no_more():
 
 async def test_a_silence_is_broken_once_for_each_keepalive_s_and_not_for_who_does_not_read():
     async def story(into):
+        began = asyncio.get_running_loop().time()
         await asyncio.sleep(0.05)
+        silent_s.append(asyncio.get_running_loop().time() - began)  # longer, where the machine has much to do
         outlet.full = True
         at = len(outlet.writes)
         await asyncio.sleep(0.05)
@@ -182,10 +184,10 @@ async def test_a_silence_is_broken_once_for_each_keepalive_s_and_not_for_who_doe
         outlet.full = False
         into.take(EVENT)
 
-    outlet = Kept()
+    outlet, silent_s = Kept(), []
     _, journal = await poured(outlet, Poured(story), keepalive_s=0.02)
     alive = outlet.writes.count(ALIVE)
-    assert 1 <= alive <= 2
+    assert 1 <= alive <= silent_s[0] / 0.02
     assert journal.bytes_out == alive * len(ALIVE) + len(EVENT)
 
 
