@@ -4,8 +4,8 @@ The README's performance section, and its chart, out of what run.py wrote.
     python tests/bench/report.py FILE              both: README.md between its two marks, and tests/bench/performance.svg
     python tests/bench/report.py FILE --print      the section, on standard output; no file is written
 
-Figures of rounds in which somebody was starved are left out, as in the table (`--regardless` takes them too, and is for
-trying this out).
+Figures of rounds in which somebody was starved are left out, as in the table (`--regardless` takes them too, and the
+section then says so).
 """
 
 import argparse

@@ -4,7 +4,7 @@
     python tests/bench/untold.py CONFIG [--port …]     as `sidecar up CONFIG [--port …]`
 
 The same program, composed without what only watches: no records, no metrics, no access log, no spans, no watch on the
-event loop, nothing read out of answers, and no clocks read for every chunk of one. What clients can see stays: ids of
+event loop, nothing read out of answers. What clients can see stays: ids of
 requests and traces, and the `x-sidecar-…` headers. So do the clocks that time limits, pins and the health of providers
 need, the list of attempts that a few of them share, and some sums once per request that nobody could measure.
 
@@ -17,10 +17,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from sidecar import cli
-from sidecar.listener import proxy, relay
+from sidecar.listener import relay
 from sidecar.listener.door import Door
 from sidecar.listener.passage import Untouched
-from sidecar.server import serving
+from sidecar.server import generation, serving
 from sidecar.server.watching import Watchers
 from sidecar.telemetry.meter import Metrics
 from sidecar.telemetry.pseudonym import Pseudonyms
@@ -62,20 +62,14 @@ def unread(form, reply):
     return Untouched(form, events=reply.is_events and not reply.is_encoded)
 
 
-async def next_chunk(reply, _journal):
-    return await reply.chunk()
-
-
-async def write(response, out, _journal):
-    if out:
-        await response.write(out)
+def unaccounted(*_):
+    return None
 
 
 def silence():
     serving.watchers, serving.metrics_of = unwatched, deaf
-    serving.Door = Untelling
-    proxy.untouched = unread
-    relay._next, relay._write = next_chunk, write
+    generation.Door = Untelling
+    relay.untouched, relay.account_of = unread, unaccounted
 
 
 if __name__ == "__main__":

@@ -30,9 +30,16 @@ in turns, a ratio is taken within a round, shown is the median of the rounds.
 AFTER = "Again, here: `python tests/bench/run.py --json FILE`, then `python tests/bench/report.py FILE`."
 
 
+STARVED = """**Measured while others used the machine**: rounds in which somebody was starved count here too, by the time that each had on
+its core. On a machine of one's own the same command gives figures without that.
+
+"""
+
+
 def section(record, *, regardless=False):
     """Between the two marks, and with them."""
-    parts = [METHOD.format(date=record.date, machine=record.machine), "\n".join(_table(record, regardless)), ""]
+    method = METHOD.format(date=record.date, machine=record.machine)
+    parts = [STARVED + method if regardless else method, "\n".join(_table(record, regardless)), ""]
     parts += [*_facts(record, regardless), "", "\n".join(_targets(record, regardless)), "", AFTER]
     return "\n".join([BEGIN, *parts, END])
 
