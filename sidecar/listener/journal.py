@@ -13,9 +13,6 @@ from sidecar.telemetry.record import Caller
 from sidecar.upstream.order import Attempted
 from sidecar.wire.account import Account
 
-HANDED_OVER_S = 0.001
-"""A write that takes no longer only hands bytes to the socket, which is our own time and not the client's."""
-
 
 class Journal(Struct):
     """Times are seconds; moments are those of the event loop's clock, which is also the dispatcher's."""
@@ -50,8 +47,3 @@ class Journal(Struct):
         self.first_byte_at = monotonic()
         if self.attempts and self.attempts[-1].first_byte_s is None:
             self.attempts[-1].first_byte_s = self.first_byte_at - self.attempts[-1].began_at
-
-    def written(self, took_s: float) -> None:
-        """Something was written to the client, which took so long."""
-        if took_s > HANDED_OVER_S:
-            self.client_s += took_s
