@@ -11,9 +11,10 @@ A change is acted on when it has stood for one more look: half a file is no conf
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from sidecar.config.models import Config
+from sidecar.loop import beside
 
 LOOK_S = 0.5
 """How often."""
@@ -62,13 +63,8 @@ async def watched(
     While inside, `changed` is awaited for each change. `known`: the files to look at, as they were when they were last
     read; whoever reads them again says so.
     """
-    task = asyncio.get_running_loop().create_task(_watch(known, changed, every_s))
-    try:
+    async with beside(_watch(known, changed, every_s)):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def _watch(known: Callable[[], Signature], changed: Callable[[], Awaitable[object]], every_s: float) -> None:

@@ -7,8 +7,9 @@ makes `claim` and `move` atomic.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
+from sidecar.loop import beside
 from sidecar.routing.decision import Failover, Held, Moved, Pin
 from sidecar.routing.pins import PinTable
 from sidecar.routing.session import SessionKey
@@ -117,10 +118,5 @@ async def swept(store: MemoryStore, sleep: Callable[[float], Awaitable[None]] = 
             while store.sweep_some():
                 await sleep(0)
 
-    task = asyncio.get_running_loop().create_task(sweep())
-    try:
+    async with beside(sweep()):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task

@@ -4,7 +4,9 @@ How late the event loop is: what every request waits for besides its own work.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
+
+from sidecar.loop import beside
 
 EVERY_S = 0.5
 
@@ -23,10 +25,5 @@ async def lag_watched(
             await sleep(EVERY_S)
             lagged(max(0.0, clock() - due))
 
-    task = asyncio.get_running_loop().create_task(watch())
-    try:
+    async with beside(watch()):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task

@@ -49,12 +49,6 @@ async def receiver():
         yield double
 
 
-@pytest.fixture
-async def provider():
-    async with serving() as double:
-        yield double
-
-
 def tracing(receiver, **more):
     return {"endpoint": getattr(receiver, "url", receiver), **more}
 

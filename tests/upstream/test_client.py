@@ -37,18 +37,6 @@ from sidecar.upstream.refusal import Cause
 from sidecar.upstream.reply import Call, UpstreamReset
 
 
-@pytest.fixture
-async def provider():
-    async with serving() as double:
-        yield double
-
-
-@pytest.fixture
-async def client():
-    async with open_client() as opened:
-        yield opened
-
-
 async def fails(client, asked_for):
     """The error of a call, with its cause."""
     with pytest.raises(UpstreamError) as failed:

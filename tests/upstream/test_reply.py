@@ -6,27 +6,15 @@ import time
 import zlib
 
 import pytest
-from provider import END, EVENTS_HEAD, answers, chunk, head, sends, serving, then_cut, then_hangs, whole
+from provider import END, EVENTS_HEAD, answers, chunk, head, sends, then_cut, then_hangs, whole
 from upstream_calls import Taking, call, until
 
 from sidecar.config.models import Timeouts
 from sidecar.errors import UpstreamError, UpstreamTimeout
-from sidecar.upstream.client import cause_of, open_client
+from sidecar.upstream.client import cause_of
 from sidecar.upstream.connection import READ_AHEAD_BYTES
 from sidecar.upstream.refusal import Cause
 from sidecar.upstream.reply import UpstreamReset
-
-
-@pytest.fixture
-async def provider():
-    async with serving() as double:
-        yield double
-
-
-@pytest.fixture
-async def client():
-    async with open_client() as opened:
-        yield opened
 
 
 @pytest.fixture
