@@ -124,6 +124,14 @@ async def connected(port, *, receive_buffer_bytes=None):
         writer.close()
 
 
+def post(body=b"body", session="s-1", extra=""):
+    """A plain request, as SDKs send them."""
+    lines = ["POST /v1/chat/completions?a=b HTTP/1.1", "Host: sidecar", "User-Agent: client/1.0"]
+    lines += [f"X-Session-Id: {session}"] if session else []
+    lines += [f"Content-Length: {len(body)}", *([extra] if extra else [])]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
 def request(method="POST", target="/v1/chat/completions", *headers, body=b"", framing=None):
     """`headers`: whole lines. `framing`: instead of the body's length."""
     lines = [f"{method} {target} HTTP/1.1", "host: sidecar", *headers]

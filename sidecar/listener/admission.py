@@ -27,7 +27,7 @@ from multidict import CIMultiDictProxy, istr
 from sidecar.config.models import Auth, ClientKey, Listener
 from sidecar.errors import InvalidApiKey
 from sidecar.listener.callers import NAMED
-from sidecar.listener.incoming import Incoming
+from sidecar.listener.incoming import Incoming, Pairs
 from sidecar.telemetry.record import Caller
 from sidecar.upstream.headers import CREDENTIALS
 
@@ -49,6 +49,8 @@ Names = tuple[tuple[str, str], ...]
 class Admitted:
     """A request whose caller is known: `sidecar.listener.incoming.Incoming`."""
 
+    head = session = None  # what is known of one beforehand has its keys in it
+
     __slots__ = ("_request", "caller", "content", "headers", "method", "path", "raw_path", "remote", "version", "whole")
 
     def __init__(self, request: Incoming, headers: CIMultiDictProxy[str], caller: Caller) -> None:
@@ -62,6 +64,9 @@ class Admitted:
         self.remote: str | None = request.remote
         self.content: StreamReader = request.content
         self.whole: bytes | None = request.whole
+
+    def pairs(self) -> Pairs:
+        return tuple(self.headers.items())
 
     @property
     def content_length(self) -> int | None:

@@ -72,8 +72,8 @@ class Bodies:
         Raises BodyTooLarge, RequestTimeout when the client takes longer than `timeout_s` to send it,
         UnsupportedEncoding, ExpectationFailed, and RequestError when what it sends cannot be decompressed.
         """
-        whole, headers = request.whole, request.headers
-        if whole is not None and "content-encoding" not in headers and "expect" not in headers:  # nearly always
+        whole = request.whole
+        if whole is not None and (request.head is not None or _is_plain(request)):  # nearly always
             if len(whole) > self.max_bytes:
                 raise _too_large(self.max_bytes)
             return Body(whole, False)  # noqa: FBT003 - by position: a third of the time
@@ -86,6 +86,10 @@ class Bodies:
         finally:
             journal.body_s += time.monotonic() - began
         return unpacked(raw, encoding, self.max_bytes)
+
+
+def _is_plain(request: Incoming) -> bool:
+    return "content-encoding" not in request.headers and "expect" not in request.headers
 
 
 def unpacked(raw: bytes, encoding: str | None, max_bytes: int) -> Body:

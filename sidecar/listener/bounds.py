@@ -143,7 +143,7 @@ class Bounds:
         if self.requests > self.limits.max_requests:
             self._count("max_requests")
             return Overloaded("This sidecar has all the requests it may have.")
-        return self._strict.fault(request)
+        return None if request.head is not None else self._strict.fault(request)  # what is known was looked at
 
     def part_of_head(self, connection: Watched, size: int, now: float) -> None:
         connection.stay.part_of_head(size, now)

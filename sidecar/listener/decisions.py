@@ -13,6 +13,7 @@ from sidecar.config.catalog import Catalog
 from sidecar.config.models import LaneMode, Route, Routing, SideCalls
 from sidecar.config.routes import read_preferences
 from sidecar.errors import RequestError
+from sidecar.listener.incoming import Incoming
 from sidecar.listener.naming import Naming
 from sidecar.routing.ask import Ask, PinControl
 from sidecar.routing.decision import Decision
@@ -60,15 +61,23 @@ class Decider:
         self._lanes = Lanes(policy.lanes, catalog.resolve)
         self._has_lanes = policy.lanes.mode is not LaneMode.SINGLE
         self._know_side_calls = policy.side_calls is SideCalls.ROUTE
+        self._tells_apart = self._has_lanes or naming.callers.tell_apart
+        """Whether more than its name makes a session."""
         self._reads_all = policy.implicit_sessions or policy.route_on_user_only
         self._clock = clock
 
-    async def decide(self, form: Format, headers: Mapping[str, str], body: bytes, peer: str = "") -> Asked:
-        """
-        `peer`: the address that the request came from.
+    async def decide(self, form: Format, request: Incoming, body: bytes) -> Asked:
+        """`body`: the request's. Raises RequestError, as its parts do: then nothing was changed."""
+        head, named = request.head, request.session
+        if head is None or named is None or self._tells_apart or (self._know_side_calls and head.product in KNOWN):
+            return await self._looked_at(form, request.headers, body, request.remote or "")
+        # Of such a head nothing counts but the session's name: 9 looks into the headers less.
+        asked = parse(form, body, in_whole=self._reads_all)
+        ask = Ask(asked.model, asked.conversation, self._naming.own(named), None, partial(self._preferences, asked))
+        return Asked(asked, Decided(await self._router.route(ask, self._clock()), ask.session), body)
 
-        Raises RequestError, as its parts do: whatever is wrong with the request, nothing was changed.
-        """
+    async def _looked_at(self, form: Format, headers: Mapping[str, str], body: bytes, peer: str) -> Asked:
+        """Of a request from the address `peer`."""
         control = control_of(headers[PIN_CONTROL]) if PIN_CONTROL in headers else None
         # Without a name among the headers there is hardly a pin: the classifier will want to read what is said.
         asked = parse(form, body, in_whole=self._reads_all or not self._naming.is_told(headers))

@@ -100,13 +100,13 @@ class Door:
     async def serve(self, request: Incoming, outlet: Outlet) -> None:
         """Answers a request through its outlet."""
         began = self._clock()
-        headers = request.headers
-        place = self._place(request.path)
-        way = Way(place.endpoint, self._traces.of(headers))
+        place = self._places.get(request.path) or self._place(request.path)
+        seen = request.head is not None  # then there is nothing in it about traces and pages
+        way = Way(place.endpoint, self._traces.begun() if seen else self._traces.of(request.headers))
         self._under_way[place.label] += 1
         self.busy += 1
         try:
-            if "origin" in headers or request.method == "OPTIONS":
+            if not seen and ("origin" in request.headers or request.method == "OPTIONS"):
                 exchange = await self._to_a_page(request, outlet, way, place)
             else:
                 exchange = await place.answer(
@@ -180,7 +180,7 @@ class Door:
         if request.method != "POST":
             return _not_allowed(form, way, request.path, "POST")
         body = await self._bodies.read(request, way.journal)
-        asked = await self._decider.decide(form, request.headers, body.content, request.remote or "")
+        asked = await self._decider.decide(form, request, body.content)
         way.decided, way.requested = asked.decided, asked.request.model
         return Answer(200, decision_body(asked.decided, way.trace), way)
 
@@ -208,14 +208,14 @@ class Door:
             seconds,
             HTTP_11 if request.version is HttpVersion11 else _protocol(request.version),
             request.remote or "",
-            request.headers.get(USER_AGENT, ""),
+            request.headers.get(USER_AGENT, "") if request.head is None else request.head.user_agent,
             exchange.code,
             exchange.culprit,
             journal.body_s,
             journal.waited_s if journal.attempts else journal.provider_s,
             journal.client_s,
             None if first_at is None else first_at - began,
-            request.content.total_bytes,
+            request.content.total_bytes if request.whole is None else len(request.whole),
             0 if request.method == "HEAD" else journal.bytes_out,
             way.requested,
             decision,

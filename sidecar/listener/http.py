@@ -26,9 +26,11 @@ from sidecar.listener.bounds import Bounds
 from sidecar.listener.connection import Connection, Server
 from sidecar.listener.door import Door
 from sidecar.listener.head import Heads
-from sidecar.listener.incoming import Heard, Lean
+from sidecar.listener.incoming import Heard, Known, Lean
+from sidecar.listener.intake import Intake
 from sidecar.listener.known import TESTED, lean_possible
 from sidecar.listener.outlet import Direct, Pumped, Told
+from sidecar.listener.seen import Table
 from sidecar.listener.sweep import Sweep
 
 faults = logging.getLogger("sidecar.listener")
@@ -64,6 +66,7 @@ class HttpServer(Server):
             lambda: cast("list[Connection]", self.connections), self.bounds.look, self.bounds.every_s
         )
         self._options = options
+        self._known, self._known_within = Table(), self.bounds.limits
         if fast and not known:
             faults.warning(
                 "this aiohttp is not the one that the fast path was written for (%s): it is not taken", TESTED
@@ -97,6 +100,13 @@ class HttpServer(Server):
         place for it, and then by a cut connection. How many requests; they end when the loop comes to them.
         """
         return sum([connection.break_off(error) for connection in self._ours()])
+
+    @property
+    def known(self) -> Table:
+        """The heads of requests that are known. Other limits may refuse what these let through."""
+        if self._known_within is not self.bounds.limits:
+            self._known, self._known_within = Table(), self.bounds.limits
+        return self._known
 
     def _ours(self) -> "list[Connection]":
         return [each for each in self.connections if isinstance(each, Connection)]
@@ -193,7 +203,7 @@ class LeanConnection(HearingConnection):
     sixteen: reading, parsing and deciding then alternate, and none of them finds its own code in the processor's caches.
     """
 
-    __slots__ = ("_bounds", "_heads", "_pause", "_resume", "_was_paused", "remote")
+    __slots__ = ("_bounds", "_heads", "_intake", "_pause", "_resume", "_was_paused")
     _current_request: Any  # all that aiohttp does with it is `_cancel`
 
     def __init__(self, server: HttpServer, **options: Any) -> None:
@@ -204,7 +214,7 @@ class LeanConnection(HearingConnection):
         self._resume: Told | None = None
         # Once it is, for good: a pause that comes with the last bytes at hand stops the parser at the next ones only.
         self._was_paused = False
-        self.remote: str | None = None
+        self._intake = Intake(server.known, self)
 
     @property
     def keeps_alive(self) -> bool:
@@ -216,7 +226,7 @@ class LeanConnection(HearingConnection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         peer = transport.get_extra_info("peername")
-        self.remote = None if peer is None else str(peer[0] if isinstance(peer, tuple) else peer)
+        self._intake.remote = None if peer is None else str(peer[0] if isinstance(peer, tuple) else peer)
         super().connection_made(transport)
 
     def pause_writing(self) -> None:
@@ -232,6 +242,11 @@ class LeanConnection(HearingConnection):
     def pause_reading(self) -> None:
         super().pause_reading()
         self._was_paused = True
+        self._intake.lose_track()
+
+    def body(self) -> StreamReader:
+        """An empty one, to be filled: as the parser makes them."""
+        return StreamReader(self, self._read_bufsize, loop=self._loop)
 
     def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's
         """Called for every body that is taken. 1 µs of 13: what was never paused has nothing to parse."""
@@ -243,14 +258,32 @@ class LeanConnection(HearingConnection):
         if self._force_close or self._close or self._upgraded or self._parser is None:
             return  # nobody will read what comes now
         self._moved_at = self._clock()
+        if data:  # without any, aiohttp wants its parser to go on with what it has
+            intake = self._intake
+            if intake.wanted:
+                data = intake.more(data)
+            if not self._messages:
+                known, data = intake.known(data)
+                if known is not None:
+                    self._arrived([(known, EMPTY_PAYLOAD)])
+            if not data:
+                return
+        self._parse(self._parser, data)
+
+    def _parse(self, parser: Any, data: bytes) -> None:
         try:
-            messages, self._upgraded, _ = self._parser.feed_data(data)
+            messages, self._upgraded, _ = parser.feed_data(data)
         except HttpProcessingError as exc:
             messages = [(_NotHttp(status=400, exc=exc, message=exc.message), EMPTY_PAYLOAD)]
-        if not messages:
-            if self._waiter is not None and not self._messages:
-                self._bounds.part_of_head(self, len(data), self._moved_at)
-            return
+        self._intake.parsed(data, messages)
+        if messages:
+            self._arrived(messages)
+            if isinstance(messages[-1][0], _NotHttp):
+                self._tell_readers()
+        elif self._waiter is not None and not self._messages:
+            self._bounds.part_of_head(self, len(data), self._moved_at)
+
+    def _arrived(self, messages: list[Any]) -> None:
         self.stay.head_at = None
         self._messages.extend(messages)
         waiter = self._waiter
@@ -258,8 +291,6 @@ class LeanConnection(HearingConnection):
             waiter.set_result(None)
         if not self._buffer_paused and len(self._messages) >= self._max_msg_queue_size:
             self._pause_reading_for_buffer()
-        if isinstance(self._messages[-1][0], _NotHttp):
-            self._tell_readers()
 
     async def start(self) -> None:
         """Instead of aiohttp's, whose words it keeps: what `shutdown`, `close` and `connection_lost` look at."""
@@ -290,21 +321,21 @@ class LeanConnection(HearingConnection):
 
     async def _answered(self, message: Any, body: StreamReader) -> bool:
         """Answers what was parsed, or what the parser says instead. Whether another request may follow."""
-        if self._parser is not None:
-            self._parser.message_consumed()
+        request = message if type(message) is Known else self._parsed(message, body)
         if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
             self._resume_reading_if_drained()
-        if isinstance(message, _NotHttp):
-            self._refused(message, body)
+        if request is None:
             return False
-        request = self._request(message, body)
         # No other protocol is spoken here; what follows may be in the one that was asked for.
-        outlet = Direct(self, request, self._heads, keeps_alive=not (message.should_close or message.upgrade))
+        keeps_alive = request.head is not None or not (message.should_close or message.upgrade)
+        outlet = Direct(self, request, self._heads, keeps_alive=keeps_alive)
         self._current_request = request
         self._request_in_progress = True
         self._outlet, self._answerer = outlet, self._task_handler
         try:
             if (refused := self._bounds.enter(request, self.stay)) is None:
+                if request.head is None:
+                    self._intake.learn(message, request.path)
                 await self._server.door.serve(request, outlet)
             else:
                 self._server.door.refuse(refused, request, outlet)
@@ -317,8 +348,8 @@ class LeanConnection(HearingConnection):
             self._request_in_progress = False
             if self._handler_waiter is not None and not self._handler_waiter.done():
                 self._handler_waiter.set_result(None)
-        if not (request.whole is not None or body.is_eof() or self._force_close):
-            await self._lingered(body)
+        if not (request.whole is not None or request.content.is_eof() or self._force_close):
+            await self._lingered(request.content)
         # What the client was told holds, also if we have begun to end since: it may be sending its next request.
         if not outlet.keeps_alive or self._close or self._force_close:
             return False
@@ -326,6 +357,15 @@ class LeanConnection(HearingConnection):
         if self._keepalive_handle is None:
             self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
         return True
+
+    def _parsed(self, message: Any, body: StreamReader) -> Lean | None:
+        """The request that the parser made; None where it refused one, which is answered then."""
+        if self._parser is not None:
+            self._parser.message_consumed()
+        if isinstance(message, _NotHttp):
+            self._refused(message, body)
+            return None
+        return self._request(message, body)
 
     def _request(self, message: RawRequestMessage, body: Any) -> Lean:
         url, raw_path, whole = message.url, message.path, None
@@ -342,7 +382,7 @@ class LeanConnection(HearingConnection):
             message.headers,
             body,
             whole,
-            self.remote,
+            self._intake.remote,
             self,
         )
 

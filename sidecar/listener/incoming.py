@@ -1,13 +1,21 @@
 """
-A request, as far as the listener reads it. `Heard` is aiohttp's own, `Lean` that of the fast path.
+A request, as far as the listener reads it.
+
+    Heard    aiohttp's own
+    Lean     that of the fast path, read by aiohttp's parser
+    Known    likewise, of a head that need not be parsed: it was seen before
 """
 
 import asyncio
 from typing import Protocol
 
-from aiohttp import HttpVersion, StreamReader, web
+from aiohttp import HttpVersion, HttpVersion11, StreamReader, web
 from msgspec import Struct
-from multidict import CIMultiDictProxy
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from sidecar.listener.seen import Seen
+
+Pairs = tuple[tuple[str, str], ...]
 
 
 class Incoming(Protocol):
@@ -29,6 +37,20 @@ class Incoming(Protocol):
 
     @property
     def headers(self) -> CIMultiDictProxy[str]: ...
+
+    @property
+    def head(self) -> Seen | None:
+        """What is known of its head beforehand; None where its headers are to be looked at."""
+        ...
+
+    @property
+    def session(self) -> str | None:
+        """Where `head` is there: what `X-Session-Id` says, which is 1 to 256 visible ASCII characters; None: nothing."""
+        ...
+
+    def pairs(self) -> Pairs:
+        """Its headers in order, repeats kept."""
+        ...
 
     @property
     def remote(self) -> str | None:
@@ -59,7 +81,10 @@ class Incoming(Protocol):
 class Heard(web.BaseRequest):
     """aiohttp's, which keeps its body to itself until it is asked for it."""
 
-    whole = None
+    whole = head = session = None
+
+    def pairs(self) -> Pairs:
+        return tuple(self.headers.items())
 
 
 class Carrier(Protocol):
@@ -67,6 +92,10 @@ class Carrier(Protocol):
 
     @property
     def transport(self) -> asyncio.Transport | None: ...
+
+    def body(self) -> StreamReader:
+        """An empty one, to be filled."""
+        ...
 
 
 class Lean(Struct):
@@ -81,6 +110,11 @@ class Lean(Struct):
     whole: bytes | None
     remote: str | None
     carrier: Carrier
+    head: None = None
+    session: None = None
+
+    def pairs(self) -> Pairs:
+        return tuple(self.headers.items())
 
     @property
     def content_length(self) -> int | None:
@@ -94,3 +128,56 @@ class Lean(Struct):
     def _cancel(self, exc: BaseException) -> None:
         """aiohttp's word to the request under way that its client is gone."""
         self.content.set_exception(exc)
+
+
+class Known(Struct):
+    """`length`: of its body, in bytes. What nobody asks for is not made."""
+
+    method: str
+    path: str
+    raw_path: str
+    head: Seen
+    session: str | None
+    length: int
+    whole: bytes | None
+    remote: str | None
+    carrier: Carrier
+    read: StreamReader | None = None
+    """Its body, where that was still to come, or somebody asked for it."""
+    told: CIMultiDictProxy[str] | None = None
+    """Its own headers, if somebody asked for them."""
+    version: HttpVersion = HttpVersion11
+
+    @property
+    def headers(self) -> CIMultiDictProxy[str]:
+        if self.told is None:
+            told: CIMultiDict[str] = self.head.headers.copy()
+            told["content-length"] = str(self.length)
+            if self.session is not None:
+                told["x-session-id"] = self.session
+            self.told = CIMultiDictProxy(told)
+        return self.told
+
+    def pairs(self) -> Pairs:
+        return tuple(self.headers.items())
+
+    @property
+    def content(self) -> StreamReader:
+        if self.read is None:
+            self.read = self.carrier.body()
+            self.read.feed_data(self.whole or b"")
+            self.read.feed_eof()
+        return self.read
+
+    @property
+    def content_length(self) -> int:
+        return self.length
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        return self.carrier.transport
+
+    def _cancel(self, exc: BaseException) -> None:
+        """As that of `Lean`."""
+        if self.whole is None:
+            self.content.set_exception(exc)

@@ -13,7 +13,7 @@ from attrs import field, frozen
 from sidecar.config.models import Routing
 from sidecar.listener.callers import Callers
 from sidecar.routing.drift import Drift
-from sidecar.routing.session import IMPLICIT, OWN_SOURCES, SessionKey, Source, named, session_of
+from sidecar.routing.session import IMPLICIT, OWN, OWN_SOURCES, SessionKey, Source, named, session_of
 from sidecar.routing.sources import sources
 from sidecar.wire.head import head_of
 from sidecar.wire.request import Request
@@ -56,6 +56,10 @@ class Naming:
             if name in headers:
                 return True
         return False
+
+    def own(self, session_id: str) -> SessionKey | None:
+        """The session that `X-Session-Id` names, which says `session_id`, where nobody's are told apart."""
+        return self._named(OWN[0], session_id, "")
 
     def of(self, headers: Mapping[str, str], request: Request, peer: str) -> SessionKey | None:
         """

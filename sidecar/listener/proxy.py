@@ -82,7 +82,7 @@ class Proxy:
 
     async def complete(self, request: Incoming, outlet: Outlet, form: Format, body: Body, way: Way) -> Exchange:
         """Raises RequestError for what the client did wrong; whatever providers do wrong is an answer."""
-        asked = await self.decider.decide(form, request.headers, body.content, request.remote or "")
+        asked = await self.decider.decide(form, request, body.content)
         way.decided, way.requested, way.operation = asked.decided, asked.request.model, OPERATION
         try:
             if self.memory is not None and form is Format.RESPONSES:

@@ -132,7 +132,7 @@ def session_of(
 
     Raises InvalidSessionId when `X-Session-Id` or `X-Model-Affinity` is not 1 to 256 visible ASCII characters.
     """
-    for source in _OWN:
+    for source in OWN:
         if (value := headers.get(source.name)) is not None:
             return (by_header if len(value) <= LONGEST_ID else named)(source, value, tenant)
     for source in sources:
@@ -165,4 +165,5 @@ def _own(name: str) -> Source:
     return Source(name, "whoever follows our contract", "a session id, or refused", partial(checked, source=name))
 
 
-_OWN = tuple(map(_own, OWN_SOURCES))
+OWN = tuple(map(_own, OWN_SOURCES))
+"""Our own contract with clients, asked first."""

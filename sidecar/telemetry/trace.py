@@ -89,12 +89,16 @@ class Traces:
         given = headers.get("traceparent")
         if given is not None and (found := _TRACEPARENT.fullmatch(given)) is not None:
             return self._continued(found, headers)
+        return self.begun(_request_id(headers) if "x-request-id" in headers else None)
+
+    def begun(self, request_id: str | None = None) -> Trace:
+        """A trace of our own. `request_id`: the client's, if it sent one."""
         if not self._ids:
             self._ids = _random_ids()
         ids = self._ids.pop()
         trace_id, span_id = ids[:32], ids[32:]
-        # A trace of our own is this request's alone, so its id is found in the log by either name.
-        request_id = (_request_id(headers) if "x-request-id" in headers else None) or trace_id
+        # It is this request's alone, so its id is found in the log by either name.
+        request_id = request_id or trace_id
         if self._bound and self._samples(trace_id):
             return Trace(trace_id, request_id, None, span_id)
         return Trace(trace_id, request_id, f"00-{trace_id}-{span_id}-00")

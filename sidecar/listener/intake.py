@@ -1,0 +1,120 @@
+"""
+The bytes that come in on one connection, and which of them aiohttp's parser is asked about.
+
+    between two requests ──the head is known──▶ a request, its body counted off here
+                         └─ it is not ────────▶ the parser, until it is between two requests again
+
+Both read one stream of bytes, so at each moment it must be certain where in it they are. What the parser was given is
+counted too: a head ends at its first blank line, which is certain where all of its lines end alike and are as many as
+the parser found, and then comes a body of the length that is told. Where that cannot be said (chunks, requests behind
+each other), the parser has this connection for good.
+"""
+
+from typing import Any
+
+from aiohttp import StreamReader
+from aiohttp.http import RawRequestMessage
+
+from sidecar.listener.incoming import Carrier, Known
+from sidecar.listener.seen import LONGEST_HEAD, Table, cut, is_plain, lines_of
+
+
+class Intake:
+    """Of one connection. `table`: the heads that are known where it was made."""
+
+    __slots__ = ("_begun", "_body", "_carrier", "_key", "_left", "_table", "remote", "wanted")
+
+    def __init__(self, table: Table, carrier: Carrier) -> None:
+        self.remote: str | None = None
+        self._table = table
+        self._carrier = carrier
+        self._begun = b""
+        """The beginning of a head, as the parser has it."""
+        self._left: int | None = 0
+        """Of the body that the parser reads; None: nobody knows where it is."""
+        self._key: bytes | None = None
+        """Of the head that the parser has just read, and that may be learnt."""
+        self.wanted = 0
+        """How much is to come of a body that is counted off here: it is for `more`."""
+        self._body: StreamReader | None = None
+
+    def known(self, data: bytes) -> tuple[Known | None, bytes]:
+        """The request that `data` begins with, if its head is known and no other waits; and what is for the parser."""
+        if self._left != 0 or self._begun:
+            return None, data
+        found = cut(data)
+        if found is None:
+            return None, data
+        head = self._table.get(found.key)
+        if head is None:
+            self._key = found.key
+            return None, data
+        end = found.body_at + found.length
+        request = Known(
+            head.method,
+            head.path,
+            head.raw_path,
+            head,
+            None if found.session is None else found.session.decode(),
+            found.length,
+            data[found.body_at : end] if end <= len(data) else None,
+            self.remote,
+            self._carrier,
+        )
+        if request.whole is None:
+            request.read = self._body = self._carrier.body()
+            self.wanted = found.length
+            return request, self.more(data[found.body_at :])
+        return request, data[end:] if end < len(data) else b""
+
+    def more(self, data: bytes) -> bytes:
+        """More of the body that is counted off here; what comes after it."""
+        body, rest = self._body, b""
+        if len(data) > self.wanted:
+            data, rest = data[: self.wanted], data[self.wanted :]
+        self.wanted -= len(data)
+        if body is not None:
+            body.feed_data(data)
+            if not self.wanted:
+                self._body = None
+                body.feed_eof()
+        return rest
+
+    def parsed(self, data: bytes, messages: list[tuple[Any, Any]]) -> None:
+        """The parser was given `data`, and made so many requests of it."""
+        if self._left is None:
+            return
+        if self._left:
+            self._left = self._left - len(data) if not messages and len(data) <= self._left else None
+        elif messages:
+            self._left = _left(self._begun + data, messages)
+            self._begun = b""
+        elif len(self._begun) + len(data) <= LONGEST_HEAD:
+            self._begun += data
+        else:
+            self._left, self._begun = None, b""
+        if self._left is None:
+            self._key = None
+
+    def lose_track(self) -> None:
+        """The parser may hold more than it has read."""
+        self._left = self._key = None
+
+    def learn(self, message: RawRequestMessage, path: str) -> None:
+        """The request that was parsed last is sound: its head may be known the next time."""
+        key, self._key = self._key, None
+        if key is not None and is_plain(message):
+            self._table.learn(key, message, path)
+
+
+def _left(data: bytes, messages: list[tuple[Any, Any]]) -> int | None:
+    """How much of its body is to come after `data`, of which the parser has made `messages`; None: that is not known."""
+    message = messages[0][0]
+    end = data.find(b"\r\n\r\n")
+    if len(messages) > 1 or end < 0 or not isinstance(message, RawRequestMessage) or not data[:1].isalpha():
+        return None
+    headers = message.headers
+    if message.upgrade or message.chunked or "transfer-encoding" in headers or lines_of(data[:end]) != len(headers):
+        return None
+    left = end + 4 + int(headers.get("content-length", "0")) - len(data)
+    return left if left >= 0 else None
