@@ -40,10 +40,9 @@ from provider import (
     then_hangs,
 )
 from rawclient import connected, request
-from running import CODE, Running, chat
+from running import CODE, Running, chat, serve
 
 from sidecar.config import read_text
-from sidecar.server import serve
 
 README = Path(__file__).parent.parent / "README.md"
 BEGIN, FINISH = "<!-- fault table: begin -->\n", "<!-- fault table: end -->\n"

@@ -2,9 +2,16 @@
 
 import asyncio
 import json
+from collections import OrderedDict
+from copy import copy
+from functools import cache
 
 import aiohttp
 from attrs import define
+
+from sidecar import server
+from sidecar.classifiers.embedded import Known
+from sidecar.server.deciding import Reader
 
 CONFIG = """
 model_providers:
@@ -28,6 +35,17 @@ REASONING = "Analyze the trade-offs between SQL and NoSQL databases"
 
 def chat(prompt=CODE, **more):
     return {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": prompt}], **more}
+
+
+read_once = cache(Known)
+"""The weights take 40 ms to read, most of a start."""
+
+
+def serve(config, **more):
+    """As the sidecar's own, with weights that are read once for all tests; what is made of routes is each sidecar's."""
+    known = copy(read_once())
+    known.prepared = OrderedDict()
+    return server.serve(config, reader=Reader(known), **more)
 
 
 @define

@@ -33,6 +33,21 @@ async def main():
 loop.run(main())
 """
 
+HIDDEN = """
+import gc
+from sidecar import loop
+
+async def main():
+    there = [[] for _ in range(100_000)]
+    loop.settle()
+    gc.set_threshold(100, 1, 1)
+    before = gc.get_stats()[2]["collections"]
+    new = [[] for _ in range(5_000)]
+    print(gc.get_stats()[2]["collections"] > before)
+
+loop.run(main())
+"""
+
 WITHOUT_UVLOOP = """
 import sys
 from sidecar import loop
@@ -53,6 +68,10 @@ def said(program):
 
 def test_nothing_is_collected_before_it_is_settled_and_cycles_are_after():
     assert said(SETTLED) == ["uvloop False", "True True True", "True"]
+
+
+def test_what_is_hidden_from_the_collector_does_not_make_it_wait():
+    assert said(HIDDEN) == ["True"]
 
 
 def test_without_uvloop_asyncio_serves():

@@ -9,11 +9,31 @@ from sidecar.upstream.reply import Call
 QUICK = Timeouts(0.05, 0.05, 0.05)
 
 
-def call(provider, method="POST", path="/v1/chat/completions?x=%2f", **more):
+JSON = ("content-type", "application/json")
+
+
+def call(
+    provider, method="POST", path="/v1/chat/completions?x=%2f", *, headers=(JSON,), body=b"{}", length=None, **more
+):
     """`provider` is a double, or a port."""
     port = getattr(provider, "port", provider)
-    told = {"headers": [("content-type", "application/json")], "body": b"{}", "timeouts": Timeouts(), **more}
-    return Call("p", method, Origin(getattr(provider, "scheme", "http"), "127.0.0.1", port), path, **told)
+    origin = Origin(getattr(provider, "scheme", "http"), "127.0.0.1", port)
+    length = len(body) if isinstance(body, bytes) else length
+    framing = ("transfer-encoding", "chunked") if length is None else ("content-length", length)
+    headers = [*headers, framing] if body is not None else headers
+    told = {"timeouts": Timeouts(), "length": length, "bare": method == "HEAD", **more}
+    return Call("p", origin, _head(method, path, f"127.0.0.1:{port}", headers), body, **told)
+
+
+def _head(method, path, host, headers=()):
+    lines = [f"{method} {path} HTTP/1.1", f"host: {host}", *(f"{name}: {value}" for name, value in headers)]
+    return "\r\n".join([*lines, "\r\n"]).encode()
+
+
+def got(origin, *, host=None, **more):
+    """A GET without headers, but for the `host`."""
+    told = {"timeouts": Timeouts(), **more}
+    return Call("p", origin, _head("GET", "/", host or origin.host), None, **told)
 
 
 async def asked(client, provider, **more):

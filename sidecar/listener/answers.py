@@ -16,9 +16,9 @@ from sidecar.listener.decisions import Decided
 from sidecar.listener.head import Headers
 from sidecar.listener.journal import Journal
 from sidecar.listener.outlet import Outlet
-from sidecar.listener.relay import CLIENT_GONE
 from sidecar.telemetry.trace import Trace
 from sidecar.upstream.failover import Trip
+from sidecar.upstream.headers import Lines
 from sidecar.upstream.limits import Overloaded
 from sidecar.wire.answer import error_body
 from sidecar.wire.formats import Format
@@ -28,6 +28,7 @@ CLIENT_CLOSED_REQUEST = 499
 NOTHING = "-"
 """What a header says when there is nothing to say, as in Envoy's logs."""
 _JSON = ("content-type", "application/json")
+_JSON_LINE = b"content-type: application/json\r\n"
 
 
 class Way(Struct):
@@ -64,15 +65,7 @@ class Way(Struct):
 
     def headers(self) -> list[tuple[str, str]]:
         """What every answer of ours says of its way."""
-        decided = self.decided
-        if decided is None:
-            said = _said(self.model, None, None, None)
-        else:
-            decision, session = decided.decision, decided.session
-            lookup = "moved" if self.moved else decision.lookup
-            source = None if session is None else session.source
-            said = _said(self.model or decision.candidates[0], decision.route, lookup, source)
-        headers = [*said, ("x-request-id", self.trace.request_id)]
+        headers = [*self._who().headers, ("x-request-id", self.trace.request_id)]
         if self.attempts:
             headers.append(("x-sidecar-attempts", str(self.attempts)))
         if self.failover is not None:
@@ -80,18 +73,46 @@ class Way(Struct):
         headers.extend(self.cors)
         return headers
 
+    def lines(self) -> bytes | None:
+        """`headers`, ready to be sent. None when some of them are not always ours: then they are to be asked for."""
+        said = self._who()
+        if self.cors or self.failover is not None or not said.are_sound:
+            return None
+        request_id = self.trace.request_id.encode()
+        if not self.attempts:
+            return b"%bx-request-id: %b\r\n" % (said.lines, request_id)
+        return b"%bx-request-id: %b\r\nx-sidecar-attempts: %d\r\n" % (said.lines, request_id, self.attempts)
+
+    def _who(self) -> "_Said":
+        decided = self.decided
+        if decided is None:
+            return _said(self.model, None, None, None)
+        decision, session = decided.decision, decided.session
+        lookup = "moved" if self.moved else decision.lookup
+        source = None if session is None else session.source
+        return _said(self.model or decision.candidates[0], decision.route, lookup, source)
+
+
+class _Said(Struct):
+    headers: Sequence[tuple[str, str]]
+    lines: bytes
+    are_sound: bool
+    """Whether they are what was meant: nothing in them ends a line, and all of it is ASCII."""
+
 
 @lru_cache(1024)
-def _said(model: str | None, route: str | None, lookup: str | None, source: str | None) -> Sequence[tuple[str, str]]:
+def _said(model: str | None, route: str | None, lookup: str | None, source: str | None) -> _Said:
     """
     Who answers, and why: the same for most requests, and so remembered, which is 7 calls less for each. `x-sidecar-pin`
     is `hit; source=x-session-id`: what became of the look into the pin table, and who named the session.
     """
-    return (
+    headers = (
         ("x-sidecar-model", visible(model) if model else NOTHING),
         ("x-sidecar-route", visible(route) if route else NOTHING),
         ("x-sidecar-pin", f"{lookup or NOTHING}; source={source}" if source else f"{lookup or NOTHING}"),
     )
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
+    return _Said(headers, lines.encode("ascii", "replace"), lines.isascii() and lines.count("\n") == len(headers))
 
 
 class Answer(Struct):
@@ -116,6 +137,8 @@ class Answer(Struct):
             self.way.journal.bytes_out = len(self.body)
         if self.headers is not None:
             headers: Headers = self.headers.items()
+        elif not self.extra and (lines := self.way.lines()) is not None:
+            headers = Lines(_JSON_LINE + lines)
         else:
             headers = [_JSON, *self.way.headers(), *self.extra]
         outlet.whole(self.status, self.reason, headers, self.body, closes=self.closes)
@@ -124,16 +147,12 @@ class Answer(Struct):
 class Relayed(Struct):
     """An answer that was sent while it came."""
 
-    sent_status: int
+    status: int
+    """The one that was sent, whatever came of it."""
     way: Way
     code: str | None = None
     """What cut it short, if anything did."""
     culprit: None = None
-
-    @property
-    def status(self) -> int:
-        """The one that was sent, unless the client was gone before the end."""
-        return CLIENT_CLOSED_REQUEST if self.code == CLIENT_GONE else self.sent_status
 
 
 Exchange = Answer | Relayed

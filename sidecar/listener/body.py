@@ -114,7 +114,7 @@ async def read_raw(request: Incoming, max_bytes: int, timeout_s: float, silence_
                 return content.read_nowait()
             return await _read(request, max_bytes)
     except web.RequestPayloadError as exc:
-        raise _misframed() from exc
+        raise _misframed() from exc.with_traceback(None)  # `content` keeps it, and the traceback has `content`
     except TimeoutError as exc:
         raise RequestTimeout(f"The body did not arrive within {timeout_s:g} s.") from exc
 
@@ -128,7 +128,7 @@ def _here(request: Incoming, max_bytes: int) -> bytes:
     try:
         return content.read_nowait()
     except web.RequestPayloadError as exc:
-        raise _misframed() from exc
+        raise _misframed() from exc.with_traceback(None)  # `content` keeps it, and the traceback has `content`
 
 
 def _encoding(request: Incoming) -> str | None:

@@ -12,8 +12,8 @@ import hmac
 import ipaddress
 import logging
 import string
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
 from urllib.parse import quote
 
 from multidict import MultiMapping
@@ -46,13 +46,13 @@ class Callers:
     def __init__(self, policy: Routing, key: bytes, *, named: bool = False) -> None:
         cache = policy.session_cache
         self._header = cache.tenant_header
-        self._trusted = tuple(map(ipaddress.ip_network, cache.trusted_peers))
         self._by_caller = policy.session_scope is SessionScope.CALLER
         self.tell_apart = self._header is not None or self._by_caller
         """Whether `tenant` may say anything; else whoever knows a session's id is in it."""
         self._key = key
         self._named = named
-        self._is_trusted = lru_cache(_PEERS)(self._in_trusted)
+        trusted = tuple(map(ipaddress.ip_network, cache.trusted_peers))
+        self._is_trusted = lru_cache(_PEERS)(partial(_is_in, trusted))
         self._said = False
 
     def tenant(self, headers: Mapping[str, str], peer: str) -> str:
@@ -81,19 +81,20 @@ class Callers:
         told = _LABEL + credential.encode(errors="surrogateescape")
         return CALLER + hmac.digest(self._key, told, "sha256").hex()[:_HEX_DIGITS]
 
-    def _in_trusted(self, peer: str) -> bool:
-        try:
-            address = ipaddress.ip_address(peer)
-        except ValueError:  # a Unix socket's peer has no address
-            return False
-        mapped = getattr(address, "ipv4_mapped", None) or address
-        return any(mapped in network for network in self._trusted)
-
     def _say_it_is_ignored(self) -> None:
         if not self._said:
             self._said = True
             trusted = "routing.session_cache.trusted_peers"
             log.warning("%s is ignored: it came from a peer that is not among %s", self._header, trusted)
+
+
+def _is_in(networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network], peer: str) -> bool:
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:  # a Unix socket's peer has no address
+        return False
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    return any(mapped in network for network in networks)
 
 
 def _tenant(headers: Mapping[str, str], header: str) -> str:

@@ -52,6 +52,7 @@ class Connection(web.RequestHandler):
             self._wire = None
             self._server.bounds.connections -= 1
         super().connection_lost(exc)
+        self._answerer = None  # cancelled, it keeps us by its traceback: so both go at once, without the collector
 
     def data_received(self, data: bytes) -> None:
         self._moved_at = self._clock()

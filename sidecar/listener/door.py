@@ -8,9 +8,8 @@ connection: what follows on it might be the rest of a body.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
-from aiohttp import HttpVersion, HttpVersion11
 from aiohttp.hdrs import USER_AGENT
 
 from sidecar.errors import MethodNotAllowed, NotFound, OriginNotAllowed, RequestError, SidecarError, Unavailable
@@ -19,17 +18,14 @@ from sidecar.listener.answers import CLIENT_CLOSED_REQUEST, Answer, Exchange, Re
 from sidecar.listener.body import Bodies
 from sidecar.listener.cors import METHODS, cors_headers
 from sidecar.listener.decisions import Decider, decision_body
+from sidecar.listener.ended import Ended
 from sidecar.listener.forward import Forwarder
 from sidecar.listener.incoming import Incoming
 from sidecar.listener.outlet import Outlet
 from sidecar.listener.proxy import Proxy
 from sidecar.listener.relay import CLIENT_GONE, heard
 from sidecar.telemetry.metrics import OTHER
-from sidecar.telemetry.pseudonym import Pseudonyms
-from sidecar.telemetry.record import Attempt, Record, Teller
 from sidecar.telemetry.trace import Traces
-from sidecar.upstream.order import Attempted
-from sidecar.wire.account import Account
 from sidecar.wire.formats import Format
 
 faults = logging.getLogger("sidecar.listener")
@@ -40,15 +36,12 @@ HELLO = "/api/hello"
 FORWARDED = "/v1/*"
 """The label of everything below /v1 that has none of its own."""
 
-NO_ACCOUNT = Account()
-HTTP_11 = "HTTP/1.1"
-
 
 class Door:
     """
     `clock`: that of the event loop, seconds, never backwards; `wall`: Unix time.
-    `tellers` are told of every request when it is over; `traces` says which trace it belongs to; `under_way` counts
-    requests for several doors, one after the other.
+    `tells` is given every request when it is over, must not raise, and is nothing that anybody waits for; `traces` says
+    which trace it belongs to; `under_way` counts requests for several doors, one after the other.
     """
 
     def __init__(
@@ -58,9 +51,8 @@ class Door:
         decider: Decider,
         proxy: Proxy,
         forwarder: Forwarder,
-        tellers: Iterable[Teller],
+        tells: Callable[[Ended], None],
         traces: Traces,
-        pseudonyms: Pseudonyms,
         cors_origins: Collection[str],
         clock: Callable[[], float],
         wall: Callable[[], float],
@@ -71,9 +63,8 @@ class Door:
         self._decider = decider
         self._proxy = proxy
         self._forwarder = forwarder
-        self._tellers = tuple(tellers)
+        self._tells = tells
         self._traces = traces
-        self._pseudonyms = pseudonyms
         self._cors_origins = cors_origins
         self._clock = clock
         self._wall = wall
@@ -81,14 +72,14 @@ class Door:
         self._admission = admission
         self.busy = 0
         """Requests under way here."""
-        self._forwarded = _Place(FORWARDED, self._forward)
+        self._forwarded = _Place(FORWARDED, Door._forward)
         self._nowhere = _Place(OTHER, _nothing)
         self._places = {
-            **{f"/routing/v1/{form}": _Place(f"/routing/v1/{form}", self._decide, form) for form in Format},
-            **{f"/v1/{form}": _Place(f"/v1/{form}", self._complete, form) for form in Format},
+            **{f"/routing/v1/{form}": _Place(f"/routing/v1/{form}", Door._decide, form) for form in Format},
+            **{f"/v1/{form}": _Place(f"/v1/{form}", Door._complete, form) for form in Format},
             **{path: _Place(path, _greet) for path in (HEALTH, HELLO)},
-            "/v1/models": _Place("/v1/models", self._forward),
-            "/v1": _Place(OTHER, self._forward),
+            "/v1/models": _Place("/v1/models", Door._forward),
+            "/v1": _Place(OTHER, Door._forward),
         }
         for place in (*self._places.values(), self._forwarded, self._nowhere):
             self._under_way[place.label] += 0
@@ -110,6 +101,7 @@ class Door:
                 exchange = await self._to_a_page(request, outlet, way, place)
             else:
                 exchange = await place.answer(
+                    self,
                     request if self._admission is None else self._admitted(request, way, self._admission),
                     outlet,
                     way,
@@ -174,7 +166,7 @@ class Door:
         if not way.cors:
             # Without an answer it could read, a page could still spend the providers' keys.
             raise OriginNotAllowed("This web page's origin is not among listener.cors_origins.")
-        return await place.answer(request, outlet, way, place.form)
+        return await place.answer(self, request, outlet, way, place.form)
 
     async def _decide(self, request: Incoming, _outlet: Outlet, way: Way, form: Format) -> Exchange:
         if request.method != "POST":
@@ -194,55 +186,28 @@ class Door:
         return await self._forwarder.forward(request, outlet, way)
 
     def _tell(self, exchange: Exchange, began: float, request: Incoming) -> None:
-        way, seconds = exchange.way, self._clock() - began
-        journal, decided = way.journal, way.decided
-        decision, session = (None, None) if decided is None else (decided.decision, decided.session)
-        account, first_at = journal.account or NO_ACCOUNT, journal.first_byte_at
-        # By position, in the order of its fields: with names it takes twenty times as long.
-        record = Record(
-            way.endpoint,
-            request.method,
+        ended = Ended(
+            exchange.way,
             exchange.status,
-            way.trace,
-            self._wall() - seconds,
-            seconds,
-            HTTP_11 if request.version is HttpVersion11 else _protocol(request.version),
-            request.remote or "",
-            request.headers.get(USER_AGENT, "") if request.head is None else request.head.user_agent,
             exchange.code,
             exchange.culprit,
-            journal.body_s,
-            journal.waited_s if journal.attempts else journal.provider_s,
-            journal.client_s,
-            None if first_at is None else first_at - began,
+            began,
+            self._clock(),
+            self._wall(),
+            request.method,
+            request.version,
+            request.remote,
+            request.headers.get(USER_AGENT, "") if request.head is None else request.head.user_agent,
             request.content.total_bytes if request.whole is None else len(request.whole),
-            0 if request.method == "HEAD" else journal.bytes_out,
-            way.requested,
-            decision,
-            session,
-            "" if session is None else self._pseudonyms.of(session),
-            way.model or (None if decision is None else decision.candidates[0]),
-            tuple([_told(made, began) for made in journal.attempts]) if journal.attempts else (),
-            way.failover,
-            way.moved,
-            journal.streamed,
-            way.operation,
-            account.usage,
-            account.finish,
-            account.response_model,
-            journal.caller,
         )
-        for tell in self._tellers:
-            try:
-                tell(record)
-            except Exception:  # noqa: BLE001 - what is told of an answer is never worth the answer
-                faults.exception("unexpected, in telemetry", extra={"trace": record.trace.trace_id})
+        self._tells(ended)
 
 
 class _Place:
     """
     Where a request may go, found by its path in one step: what it is called, whose words are spoken there, and what
-    answers there.
+    answers there: a function of a door. Its method would have the door, which has the place, and a configuration that is
+    replaced would wait for the collector.
     """
 
     __slots__ = ("answer", "endpoint", "form", "label")
@@ -250,7 +215,7 @@ class _Place:
     def __init__(
         self,
         endpoint: str,
-        answer: Callable[[Incoming, Outlet, Way, Format], Awaitable[Exchange]],
+        answer: Callable[[Door, Incoming, Outlet, Way, Format], Awaitable[Exchange]],
         form: Format = Format.CHAT,
     ) -> None:
         self.endpoint = endpoint
@@ -270,28 +235,11 @@ def _failed(exc: Exception, request: Incoming, way: Way) -> Answer:
     return refusal(_form_of(request.path), SidecarError("Internal error."), way, closes=True)
 
 
-def _protocol(version: HttpVersion) -> str:
-    return f"HTTP/{version.major}.{version.minor}"
-
-
-def _told(made: Attempted, began: float) -> Attempt:
-    return Attempt(
-        made.provider,
-        made.model,
-        made.outcome,
-        made.began_at - began,
-        made.seconds,
-        made.first_byte_s,
-        made.status,
-        made.span_id,
-    )
-
-
-async def _nothing(request: Incoming, _outlet: Outlet, _way: Way, _form: Format) -> Exchange:
+async def _nothing(_door: Door, request: Incoming, _outlet: Outlet, _way: Way, _form: Format) -> Exchange:
     raise NotFound(f"There is nothing at {request.path[:200]}.")
 
 
-async def _greet(request: Incoming, _outlet: Outlet, way: Way, _form: Format) -> Exchange:
+async def _greet(_door: Door, request: Incoming, _outlet: Outlet, way: Way, _form: Format) -> Exchange:
     if request.method not in ("GET", "HEAD"):
         return _not_allowed(Format.CHAT, way, request.path, "GET, HEAD")
     return Answer(200, b'{"status":"ok"}', way)

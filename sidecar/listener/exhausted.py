@@ -4,7 +4,7 @@ When no provider answers: a provider's own refusal where one gave any, as it is 
 
 from sidecar.listener.answers import Answer, Exchange, Way, refusal
 from sidecar.listener.incoming import Incoming
-from sidecar.upstream.headers import to_client
+from sidecar.upstream.headers import ANOTHER, AS_IT_IS, to_client
 from sidecar.upstream.order import Exhausted
 from sidecar.upstream.refusal import decoded
 from sidecar.wire import translate
@@ -17,7 +17,7 @@ def exhausted(request: Incoming, outcome: Exhausted, form: Format, way: Way) -> 
     if refused.headers is None or refused.target is None:
         return refusal(form, refused.error, way, closes=closes)
     translated, body = refused.target.translated, refused.body
-    headers = to_client(tuple(refused.headers.items()), untouched=not translated, ours=way.headers())
+    headers = to_client(tuple(refused.headers.items()), stays=ANOTHER if translated else AS_IT_IS, ours=way.headers())
     if translated:
         plain = decoded(body, refused.headers.get("content-encoding", ""))
         body = translate.error(refused.target.interface, form, refused.status, plain or b"")

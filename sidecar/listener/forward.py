@@ -93,9 +93,8 @@ class Forwarder:
                 outcome.reply,
                 outcome.first,
                 form=form,
-                ours=way.headers(),
+                ours=way,
                 keepalive_s=self.keepalive_s,
-                journal=way.journal,
             )
             return Relayed(outcome.reply.status, way, code)
         finally:
@@ -115,12 +114,14 @@ class Forwarder:
             format=None,
             method=request.method,
             request_target=request.raw_path,
-            headers=tuple(request.headers.items()),
+            headers=request.pairs,
+            head=request.head,
             body_for=lambda target, _: (
                 with_model(body, target.upstream_model) if model is not None and isinstance(body, bytes) else body
             ),
             request_id=way.trace.request_id,
-            span=way.trace.attempt,
+            traceparent=way.trace.outgoing,
+            span=way.trace.attempt if way.trace.span_id else None,
             received=None if read is None else read.content,
             decoded=read is not None and read.was_encoded,
             replayable=isinstance(body, bytes | None) and _is_repeatable(request),

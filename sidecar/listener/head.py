@@ -14,10 +14,12 @@ from http import HTTPStatus
 
 from msgspec import Struct
 
+from sidecar.upstream.headers import Lines
+
 _CONTROLS = bytes((*range(0x09), *range(0x0A, 0x20), 0x7F))
 """What a header may not hold, RFC 9110, 5.5: a line of its own could be made of it."""
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_LENGTH = b"\r\ncontent-length:"
+_LENGTH = re.compile(rb"^content-length:([^\r]*)\r\n", re.IGNORECASE | re.MULTILINE)
 _NO_LENGTH = frozenset((*range(100, 200), 204))
 """RFC 9110, 8.6: an answer that has no body by its status tells no length of one."""
 _EMPTY = _NO_LENGTH | {304}
@@ -25,8 +27,7 @@ _EMPTY = _NO_LENGTH | {304}
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
-Headers = Collection[tuple[str, str]] | bytes
-"""In bytes they are lines that are sound, each with the CRLF that ends it."""
+Headers = Collection[tuple[str, str]] | Lines
 
 
 class Head(Struct):
@@ -55,8 +56,8 @@ def clean(text: str) -> str:
 
 def cleaned(headers: Headers) -> list[tuple[str, str]]:
     """One by one."""
-    if isinstance(headers, bytes):
-        lines = headers.decode(errors="surrogateescape").split("\r\n")[:-1]
+    if isinstance(headers, Lines):
+        lines = headers.sent.decode(errors="surrogateescape").split("\r\n")[:-1]
         headers = [(name, value.strip(" \t")) for name, _, value in [line.partition(":") for line in lines]]
     return [(clean(name), clean(value)) for name, value in headers]
 
@@ -88,22 +89,24 @@ class Heads:
 
         What `headers` hold is kept but for a length that is not true. `date` is added, and how the body is framed.
         """
-        sent = status_line(status, reason, http_10) + (headers if isinstance(headers, bytes) else _lines(headers))
-        lowered = sent.lower()
-        at = lowered.find(_LENGTH)
+        lines = headers if isinstance(headers, Lines) else _lines(headers)
+        sent, length = lines.sent, lines.length
         empty = method == "HEAD" or status in _EMPTY
-        length, chunked, more = body, False, b""
-        if at >= 0:
-            sent, length = _corrected(sent, at, status, body, empty=empty)
+        chunked, more = False, b""
+        if length is not None:
+            if empty or length != body:
+                sent, length = _corrected(sent, length, status, body, empty=empty)
         elif body is None:
             chunked, keeps_alive = not (empty or http_10), keeps_alive and (empty or not http_10)
             more = b"transfer-encoding: chunked\r\n" if chunked else b""
-        elif body or not empty:
-            more = b"content-length: %d\r\n" % body
-        if keeps_alive is http_10 and b"\r\nconnection:" not in lowered:
+        else:
+            length = body
+            more = b"content-length: %d\r\n" % body if body or not empty else b""
+        if keeps_alive is http_10 and not lines.connects:
             more += b"connection: keep-alive\r\n" if http_10 else b"connection: close\r\n"
-        date = b"" if b"\r\ndate:" in lowered else self._date_line()
-        return Head(b"%b%b%b\r\n" % (sent, more, date), length, chunked, empty, keeps_alive)
+        date = b"" if lines.dated else self._date_line()
+        first = status_line(status, reason, http_10)
+        return Head(b"%b%b%b%b\r\n" % (first, sent, more, date), length, chunked, empty, keeps_alive)
 
     def _date_line(self) -> bytes:
         now = int(self._clock())
@@ -112,20 +115,22 @@ class Heads:
         return self._date
 
 
-def _corrected(sent: bytes, at: int, status: int, body: int | None, *, empty: bool) -> tuple[bytes, int | None]:
-    """Head lines that tell a length after the CRLF at `at`, corrected; and the length."""
-    end = sent.index(b"\r\n", at + 2)
+def _corrected(sent: bytes, told: int, status: int, body: int | None, *, empty: bool) -> tuple[bytes, int | None]:
+    """Lines that tell a length, corrected; and the length."""
     if status in _NO_LENGTH:
-        return sent[:at] + sent[end:], None
-    told = int(sent[at + len(_LENGTH) : end])
-    if body is None or empty or told == body:
+        return _LENGTH.sub(b"", sent, 1), None
+    if body is None or empty:
         return sent, told
-    return b"%bcontent-length: %d%b" % (sent[: at + 2], body, sent[end:]), body
+    return _LENGTH.sub(b"content-length: %d\r\n" % body, sent, 1), body
 
 
-def _lines(headers: Collection[tuple[str, str]]) -> bytes:
+def _lines(headers: Collection[tuple[str, str]]) -> Lines:
     """Bytes that were no UTF-8 when they were read are again what they were."""
     sent = "\r\n".join([*map(": ".join, headers), ""]).encode(errors="surrogateescape")
-    if len(sent) - len(sent.translate(None, _CONTROLS)) == 2 * len(headers):
-        return sent
-    return "\r\n".join([*map(": ".join, cleaned(headers)), ""]).encode(errors="surrogateescape")
+    if len(sent) - len(sent.translate(None, _CONTROLS)) != 2 * len(headers):
+        sent = "\r\n".join([*map(": ".join, cleaned(headers)), ""]).encode(errors="surrogateescape")
+    lowered = sent.lower()
+    found = _LENGTH.search(lowered) if b"content-length:" in lowered else None
+    # A value cannot begin a line, so what follows the end of one is a name.
+    lowered = b"\n%b" % lowered
+    return Lines(sent, int(found[1]) if found else None, b"\ndate:" in lowered, b"\nconnection:" in lowered)

@@ -214,7 +214,7 @@ class LeanConnection(HearingConnection):
         self._resume: Told | None = None
         # Once it is, for good: a pause that comes with the last bytes at hand stops the parser at the next ones only.
         self._was_paused = False
-        self._intake = Intake(server.known, self)
+        self._intake = Intake(server.known)
 
     @property
     def keeps_alive(self) -> bool:
@@ -229,6 +229,10 @@ class LeanConnection(HearingConnection):
         self._intake.remote = None if peer is None else str(peer[0] if isinstance(peer, tuple) else peer)
         super().connection_made(transport)
 
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        self._intake.over()
+
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._pause is not None:
@@ -240,7 +244,11 @@ class LeanConnection(HearingConnection):
             self._resume()
 
     def pause_reading(self) -> None:
-        super().pause_reading()
+        if self._intake.counts_off:  # of that body the parser knows nothing, and it fails when it is told to pause
+            self._reading_paused = True
+            self._pause_transport_reading()
+        else:
+            super().pause_reading()
         self._was_paused = True
         self._intake.lose_track()
 
@@ -263,7 +271,7 @@ class LeanConnection(HearingConnection):
             if intake.wanted:
                 data = intake.more(data)
             if not self._messages:
-                known, data = intake.known(data)
+                known, data = intake.known(data, self)
                 if known is not None:
                     self._arrived([(known, EMPTY_PAYLOAD)])
             if not data:
@@ -274,7 +282,8 @@ class LeanConnection(HearingConnection):
         try:
             messages, self._upgraded, _ = parser.feed_data(data)
         except HttpProcessingError as exc:
-            messages = [(_NotHttp(status=400, exc=exc, message=exc.message), EMPTY_PAYLOAD)]
+            # Without its traceback, which has this frame, which has the list that it is in.
+            messages = [(_NotHttp(status=400, exc=exc.with_traceback(None), message=exc.message), EMPTY_PAYLOAD)]
         self._intake.parsed(data, messages)
         if messages:
             self._arrived(messages)

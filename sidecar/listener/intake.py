@@ -22,12 +22,11 @@ from sidecar.listener.seen import LONGEST_HEAD, Table, cut, is_plain, lines_of
 class Intake:
     """Of one connection. `table`: the heads that are known where it was made."""
 
-    __slots__ = ("_begun", "_body", "_carrier", "_key", "_left", "_table", "remote", "wanted")
+    __slots__ = ("_begun", "_body", "_key", "_left", "_table", "remote", "wanted")
 
-    def __init__(self, table: Table, carrier: Carrier) -> None:
+    def __init__(self, table: Table) -> None:
         self.remote: str | None = None
         self._table = table
-        self._carrier = carrier
         self._begun = b""
         """The beginning of a head, as the parser has it."""
         self._left: int | None = 0
@@ -38,8 +37,16 @@ class Intake:
         """How much is to come of a body that is counted off here: it is for `more`."""
         self._body: StreamReader | None = None
 
-    def known(self, data: bytes) -> tuple[Known | None, bytes]:
-        """The request that `data` begins with, if its head is known and no other waits; and what is for the parser."""
+    @property
+    def counts_off(self) -> bool:
+        """Whether a body is being read here, and not by the parser."""
+        return self._body is not None
+
+    def known(self, data: bytes, carrier: Carrier) -> tuple[Known | None, bytes]:
+        """
+        The request that `data` begins with, if its head is known and no other waits; and what is for the parser.
+        `carrier` has us and is not kept: a connection that is lost would wait for the collector.
+        """
         if self._left != 0 or self._begun:
             return None, data
         found = cut(data)
@@ -59,10 +66,10 @@ class Intake:
             found.length,
             data[found.body_at : end] if end <= len(data) else None,
             self.remote,
-            self._carrier,
+            carrier,
         )
         if request.whole is None:
-            request.read = self._body = self._carrier.body()
+            request.read = self._body = carrier.body()
             self.wanted = found.length
             return request, self.more(data[found.body_at :])
         return request, data[end:] if end < len(data) else b""
@@ -79,6 +86,10 @@ class Intake:
                 self._body = None
                 body.feed_eof()
         return rest
+
+    def over(self) -> None:
+        """Nothing more comes. The body, which has the connection, is let go of."""
+        self._body = None
 
     def parsed(self, data: bytes, messages: list[tuple[Any, Any]]) -> None:
         """The parser was given `data`, and made so many requests of it."""

@@ -12,6 +12,8 @@ from msgspec import Struct
 from sidecar.telemetry.record import Caller
 from sidecar.upstream.order import Attempted
 from sidecar.wire.account import Account
+from sidecar.wire.formats import Format
+from sidecar.wire.taps import account_of
 
 
 class Journal(Struct):
@@ -28,6 +30,8 @@ class Journal(Struct):
     bytes_out: int = 0
     account: Account | None = None
     """What the model's answer says it cost."""
+    unread: tuple[Format, str, bytes] | None = None
+    """A whole answer that nobody has read for that yet: its format, its content type and its bytes, not compressed."""
     streamed: bool = False
     """Whether the answer is a stream of events."""
     caller: Caller | None = None
@@ -41,6 +45,13 @@ class Journal(Struct):
         for attempt in self.attempts:
             waited_s += attempt.waited_s
         return waited_s
+
+    def told(self) -> Account | None:
+        """What the answer says it cost, read now if nobody has read it yet."""
+        if self.unread is None:
+            return self.account
+        form, content_type, answer = self.unread
+        return account_of(form, content_type, "", answer)
 
     def begins(self) -> None:
         """The first bytes of the answer's body are there: perhaps long after its head, if they were held back."""

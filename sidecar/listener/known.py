@@ -15,8 +15,8 @@ _HANDLER = frozenset(
         "_buffer_paused", "_close", "_current_request", "_drain_helper", "_force_close", "_handler_waiter",
         "_keepalive_handle", "_keepalive_timeout", "_lingering_time", "_loop", "_manager", "_max_msg_queue_size",
         "_messages", "_msg_queue_resume_size", "_next_keepalive_close_time", "_parser", "_pause_reading_for_buffer",
-        "_paused", "_process_keepalive", "_read_bufsize", "_reading_paused", "_request_in_progress", "_resume_reading_if_drained",
-        "_task_handler", "_upgraded", "_waiter", "resume_reading",
+        "_pause_transport_reading", "_paused", "_process_keepalive", "_read_bufsize", "_reading_paused",
+        "_request_in_progress", "_resume_reading_if_drained", "_task_handler", "_upgraded", "_waiter", "resume_reading",
     )
 )  # fmt: skip
 _MESSAGE = frozenset(("method", "path", "version", "headers", "should_close", "upgrade", "url"))

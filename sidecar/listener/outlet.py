@@ -66,7 +66,9 @@ class Outlet(Protocol):
         """
         ...
 
-    def write(self, data: bytes) -> None: ...
+    def write(self, data: bytes) -> bool:
+        """Whether the client is still there."""
+        ...
 
     def end(self) -> None:
         """All was written. A body that is shorter than its head said is cut."""
@@ -127,11 +129,21 @@ class Direct:
         return transport is None or transport.is_closing()
 
     def whole(self, status: int, reason: str | None, headers: Headers, body: bytes, *, closes: bool = False) -> None:
-        sent = self._head(status, reason, headers, len(body), closes=closes)
-        transport = self._line.transport
+        request, line = self._request, self._line
+        head = self._heads.made(
+            request.method,
+            status,
+            reason,
+            headers,
+            body=len(body),
+            http_10=request.version < HttpVersion11,
+            keeps_alive=self.keeps_alive and not closes and line.keeps_alive,
+        )
+        self.sent_status, self.keeps_alive = status, head.keeps_alive
+        transport, sent = line.transport, head.sent
         if transport is None or transport.is_closing():
             return  # whoever answers is about to be told
-        if self._empty or not body:
+        if head.empty or not body:
             transport.write(sent)
         elif len(body) < _APART_BYTES:
             transport.write(sent + body)
@@ -139,7 +151,18 @@ class Direct:
             transport.writelines([sent, body])
 
     def begin(self, status: int, reason: str | None, headers: Headers, first: bytes = b"") -> None:
-        sent = self._head(status, reason, headers, None, closes=False)
+        request, line = self._request, self._line
+        head = self._heads.made(
+            request.method,
+            status,
+            reason,
+            headers,
+            body=None,
+            http_10=request.version < HttpVersion11,
+            keeps_alive=self.keeps_alive and line.keeps_alive,
+        )
+        self.sent_status, self.keeps_alive, sent = status, head.keeps_alive, head.sent
+        self._chunked, self._empty, self._left = head.chunked, head.empty, None if head.empty else head.length
         if first and self._chunked:
             self._send(b"%b%x\r\n" % (sent, len(first)), first, b"\r\n")
         elif first and not self._empty:
@@ -147,17 +170,20 @@ class Direct:
         else:
             self._send(sent, b"")
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> bool:
+        transport = self._line.transport
+        if transport is None or transport.is_closing():
+            return False  # whoever answers is about to be told
         if not data:
-            return
-        if self._chunked and len(data) < _APART_BYTES:
-            transport = self._line.transport
-            if transport is not None and not transport.is_closing():
-                transport.write(b"%x\r\n%b\r\n" % (len(data), data))
-        elif self._chunked:
-            self._send(b"%x\r\n" % len(data), data, b"\r\n")
-        elif not self._empty:
-            self._send(b"", self._counted(data))
+            return True
+        if not self._chunked:
+            if not self._empty:
+                transport.write(self._counted(data))
+        elif len(data) < _APART_BYTES:
+            transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        else:
+            transport.writelines((b"%x\r\n" % len(data), data, b"\r\n"))
+        return True
 
     def end(self) -> None:
         if self._chunked:
@@ -171,22 +197,6 @@ class Direct:
 
     def on_room(self, pause: Told | None, resume: Told | None) -> None:
         self._line.on_room(pause, resume)
-
-    def _head(self, status: int, reason: str | None, headers: Headers, body: int | None, *, closes: bool) -> bytes:
-        request = self._request
-        head = self._heads.made(
-            request.method,
-            status,
-            reason,
-            headers,
-            body=body,
-            http_10=request.version < HttpVersion11,
-            keeps_alive=self.keeps_alive and not closes and self._line.keeps_alive,
-        )
-        self.sent_status = status
-        self._chunked, self._empty, self.keeps_alive = head.chunked, head.empty, head.keeps_alive
-        self._left = None if head.empty else head.length
-        return head.sent
 
     def _counted(self, data: bytes) -> bytes:
         if self._left is not None:
@@ -244,7 +254,7 @@ class Pumped:
         self._pump = asyncio.get_running_loop().create_task(self._pumped(self.response))
         self.write(first)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> bool:
         if data:
             self._queue.append(data)
             self._queued_bytes += len(data)
@@ -253,6 +263,7 @@ class Pumped:
                 self.full = True
                 if self._pause is not None:
                     self._pause()
+        return not self.gone
 
     def end(self) -> None:
         self._ended = True

@@ -23,14 +23,14 @@ from sidecar.listener.incoming import Incoming
 from sidecar.listener.journal import Journal
 from sidecar.listener.outlet import Outlet
 from sidecar.listener.passage import Filtered, Passage, Translated
-from sidecar.listener.relay import relay, relay_untouched
+from sidecar.listener.relay import relay, relay_untouched, relay_whole
 from sidecar.routing.decision import Failover
 from sidecar.routing.router import Router
 from sidecar.routing.watch import MoveReason
 from sidecar.stores.responses import ResponseStore
 from sidecar.upstream.dispatch import Dispatcher
 from sidecar.upstream.failover import Rank, Trip
-from sidecar.upstream.headers import to_client
+from sidecar.upstream.headers import ANOTHER, FILTERED, to_client
 from sidecar.upstream.order import Answered, Exhausted, Order
 from sidecar.upstream.reply import Reply
 from sidecar.upstream.target import Target
@@ -53,6 +53,7 @@ from sidecar.wire.translate.streams.translator import StreamTranslator
 
 OPERATION = "chat"
 """What all three formats ask for, in OpenTelemetry's word."""
+_EVENTS = ("content-type", "text/event-stream; charset=utf-8")
 _Bodies = dict[tuple[Format, str, bool, bool], bytes]
 """By interface, model, whether that is at home with the decided one's provider, and whether usage is asked for."""
 
@@ -98,6 +99,9 @@ class Proxy:
                     await self._settle(outcome, outcome.trip, asked, way)
                 if outcome.target.translated:
                     return await self._told(outlet, outcome, asked, way)
+                if outcome.reply.is_whole and not outcome.reply.is_events:
+                    relay_whole(outlet, outcome.reply, outcome.first or b"", form=form, ours=way)
+                    return Relayed(outcome.reply.status, way)
                 return await self._stream(outlet, outcome, asked, way)
             finally:
                 await outcome.close()
@@ -114,20 +118,20 @@ class Proxy:
         return await self._stream(outlet, answered, asked, way)
 
     def _order(self, request: Incoming, asked: Asked, body: Body, way: Way) -> Order:
-        stream, headers = asked.request.stream, tuple(request.headers.items())
-        if stream and self.inject_usage and asked.request.usage_unasked:
-            # What only we asked for can be taken out of plain bytes only.
-            plain = [header for header in headers if header[0].lower() != "accept-encoding"]
-            headers = (*plain, ("Accept-Encoding", "identity"))
+        stream, trace = asked.request.stream, way.trace
         return Order(
             candidates=asked.decided.decision.candidates,
             format=asked.request.format,
             method=request.method,
             request_target=request.raw_path,
-            headers=headers,
+            headers=request.pairs,
+            head=request.head,
             body_for=partial(self._body_for, asked, {}),
-            request_id=way.trace.request_id,
-            span=way.trace.attempt,
+            request_id=trace.request_id,
+            traceparent=trace.outgoing,
+            span=trace.attempt if trace.span_id else None,
+            # What only we asked for can be taken out of plain bytes only.
+            plain=stream and self.inject_usage and asked.request.usage_unasked,
             received=body.content,
             decoded=body.was_encoded,
             hold_s=self.keepalive_s if stream else None,
@@ -227,24 +231,21 @@ class Proxy:
         if self.memory is not None and form is Format.RESPONSES:
             self._remember(asked, remembered(asked.body, told))
         ours = [("content-type", "application/json"), *way.headers()]
-        headers = to_client(answered.reply.pairs, untouched=False, ours=ours)
+        headers = to_client(answered.reply.pairs, stays=ANOTHER, ours=ours)
         return Answer(answered.reply.status, told, way, headers=headers)
 
     async def _stream(self, outlet: Outlet, answered: Answered, asked: Asked, way: Way) -> Exchange:
-        reply, first, journal = answered.reply, answered.first, way.journal
-        keepalive_s, ours = self.keepalive_s, way.headers()
+        reply, first, keepalive_s = answered.reply, answered.first, self.keepalive_s
         passage = self._passage(answered, asked)
         if passage is None:
-            form = asked.request.format
             code = await relay_untouched(
-                outlet, reply, first, form=form, ours=ours, keepalive_s=keepalive_s, journal=journal
+                outlet, reply, first, form=asked.request.format, ours=way, keepalive_s=keepalive_s
             )
             return Relayed(reply.status, way, code)
-        headers = to_client(reply.pairs, untouched=False, ours=ours)
         translated = isinstance(passage, Translated)
-        headers["content-type"] = "text/event-stream; charset=utf-8" if translated else reply.headers["content-type"]
+        stays, more = (ANOTHER, _EVENTS) if translated else (FILTERED, None)
         code = await relay(
-            outlet, reply, first, headers=headers, passage=passage, keepalive_s=keepalive_s, journal=journal
+            outlet, reply, first, ours=way, stays=stays, more=more, passage=passage, keepalive_s=keepalive_s
         )
         return Relayed(reply.status, way, code)
 

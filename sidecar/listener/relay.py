@@ -8,48 +8,73 @@ client slows the provider: it is not read from while more than 64 KiB wait here 
 
 import asyncio
 import logging
-from collections.abc import Collection
 from time import monotonic
-
-from multidict import CIMultiDict
+from typing import Protocol
 
 from sidecar.errors import SidecarError, UpstreamError
+from sidecar.listener.head import Headers
 from sidecar.listener.journal import Journal
 from sidecar.listener.outlet import Outlet
 from sidecar.listener.passage import Passage, untouched
-from sidecar.upstream.headers import relayed, to_client
+from sidecar.upstream.headers import AS_IT_IS, UNCOUNTED, relayed, to_client
 from sidecar.upstream.reply import Reply, UpstreamReset
 from sidecar.wire.formats import Format
 from sidecar.wire.taps import account_of
 
 CLIENT_GONE = "client_gone"
+READ_LATER_BYTES = 8 * 1024
+"""A whole answer up to this length is kept until its record is made. To read it then takes a third of the time."""
 faults = logging.getLogger("sidecar.listener")
 
 
+class Ours(Protocol):
+    """What every answer says of its way."""
+
+    journal: Journal
+
+    def headers(self) -> list[tuple[str, str]]: ...
+
+    def lines(self) -> bytes | None:
+        """The same, ready to be sent, where all of them have names that are only ours."""
+        ...
+
+
 async def relay_untouched(
-    outlet: Outlet,
-    reply: Reply,
-    first: bytes | None,
-    *,
-    form: Format,
-    ours: Collection[tuple[str, str]],
-    keepalive_s: float,
-    journal: Journal,
+    outlet: Outlet, reply: Reply, first: bytes | None, *, form: Format, ours: Ours, keepalive_s: float
 ) -> str | None:
     """`relay` for an answer whose bytes go as they are, with `ours` among its headers."""
-    if first is None or not reply.ended or reply.is_events:
-        headers = to_client(reply.pairs, untouched=True, ours=ours)
-        passage = untouched(form, reply)
-        return await relay(
-            outlet, reply, first, headers=headers, passage=passage, keepalive_s=keepalive_s, journal=journal
-        )
-    # All of it is here, and is no stream, into which something may be put: head and body leave in one write.
+    if first is not None and reply.is_whole and not reply.is_events:
+        relay_whole(outlet, reply, first, form=form, ours=ours)
+        return None
+    passage = untouched(form, reply)
+    return await relay(outlet, reply, first, ours=ours, passage=passage, keepalive_s=keepalive_s)
+
+
+def relay_whole(outlet: Outlet, reply: Reply, first: bytes, *, form: Format, ours: Ours) -> None:
+    """All of it is here, and is no stream, into which something may be put: head and body leave in one write."""
+    journal = ours.journal
     if first:
         journal.begins()
         journal.bytes_out += len(first)
-    outlet.whole(reply.status, reply.reason, relayed(reply.head, ours), first)
-    journal.account = account_of(form, reply.content_type, reply.content_encoding, first)
-    return None
+    outlet.whole(reply.status, reply.reason, head_of(reply, ours, AS_IT_IS), first)
+    if len(first) <= READ_LATER_BYTES and not reply.content_encoding:
+        journal.unread = form, reply.content_type, first
+    else:
+        journal.account = account_of(form, reply.content_type, reply.content_encoding, first)
+
+
+def head_of(reply: Reply, ours: Ours, stays: frozenset[str], more: tuple[str, str] | None = None) -> Headers:
+    """
+    The headers of the answer to the client. `stays`: what of the provider's does not cross beside what never does;
+    `more`: one of ours beside those that every answer has.
+    """
+    lines = ours.lines()
+    if more is not None and lines is not None:
+        lines += b"%b: %b\r\n" % (more[0].encode(), more[1].encode())
+    return (
+        relayed(reply, lines, stays)
+        or to_client(reply.pairs, stays=stays, ours=[*ours.headers(), *((more,) if more else ())]).items()
+    )
 
 
 async def relay(
@@ -57,19 +82,22 @@ async def relay(
     reply: Reply,
     first: bytes | None,
     *,
-    headers: CIMultiDict[str],
+    ours: Ours,
     passage: Passage,
     keepalive_s: float,
-    journal: Journal,
+    stays: frozenset[str] = AS_IT_IS,
+    more: tuple[str, str] | None = None,
 ) -> str | None:
     """
-    Sends `reply` through `passage`, beginning with its first bytes when they are here already. The code of what cut it
-    short, if anything did. Where the time went is written into `journal`.
+    Sends `reply` through `passage`, beginning with its first bytes when they are here already. `stays` and `more` are as
+    in `head_of`. The code of what cut it short, if anything did. Where the time went is written into the journal.
     """
+    journal = ours.journal
     journal.streamed = reply.is_events
-    if passage.keepalive:
+    if stays is AS_IT_IS and passage.keepalive:
         # Something of ours may be put in. A length would count it, and an answer that broke off could look whole.
-        headers.popall("content-length", None)
+        stays = UNCOUNTED
+    headers = head_of(reply, ours, stays, more)
     flow = _Flow(outlet, reply, passage, journal, keepalive_s)
     try:
         code = await flow.run(headers, first)
@@ -100,8 +128,8 @@ class _Flow:
     """The sink that a reply is poured into."""
 
     __slots__ = (
-        "_begun", "_ended", "_heard_at", "_journal", "_keepalive_s", "_loop", "_outlet", "_passage", "_paused_at", "_paused_s",
-        "_reply", "_room", "_timer",
+        "_begun", "_ended", "_feed", "_heard_at", "_journal", "_keepalive_s", "_loop", "_outlet", "_passage", "_paused_at",
+        "_paused_s", "_reply", "_room", "_time", "_timer",
     )  # fmt: skip
 
     def __init__(self, outlet: Outlet, reply: Reply, passage: Passage, journal: Journal, keepalive_s: float) -> None:
@@ -110,7 +138,9 @@ class _Flow:
         self._passage = passage
         self._journal = journal
         self._keepalive_s = keepalive_s
-        self._loop = asyncio.get_running_loop()
+        self._feed = passage.feed
+        self._loop = loop = asyncio.get_running_loop()
+        self._time = loop.time
         self._heard_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._begun = self._ended = False
@@ -118,14 +148,14 @@ class _Flow:
         self._paused_s = 0.0
         self._room: asyncio.Future[None] | None = None
 
-    async def run(self, headers: CIMultiDict[str], first: bytes | None) -> str | None:
+    async def run(self, headers: Headers, first: bytes | None) -> str | None:
         outlet, reply, passage = self._outlet, self._reply, self._passage
         outlet.on_room(self.pause, self.resume)
         if passage.keepalive:
-            self._heard_at = self._loop.time()
+            self._heard_at = self._time()
             self._timer = self._loop.call_later(self._keepalive_s, self._tick)
         # From here on the status is sent: an error can only cut the connection.
-        outlet.begin(reply.status, reply.reason, headers.items(), self._told(self._fed(first)))
+        outlet.begin(reply.status, reply.reason, headers, self._told(self._fed(first)))
         if first != b"" and not passage.ended:
             try:
                 await self._poured()
@@ -153,13 +183,13 @@ class _Flow:
         if not self._begun:
             self._begun = True
             self._journal.begins()
-        out = self._passage.feed(piece)
-        if out:
-            self._journal.bytes_out += len(out)
-            self._outlet.write(out)
-            if self._timer is not None:
-                self._heard_at = self._loop.time()
-        return not (self._passage.ended or self._outlet.gone)
+        out = self._feed(piece)
+        if not out:
+            return not (self._passage.ended or self._outlet.gone)
+        self._journal.bytes_out += len(out)
+        if self._timer is not None:
+            self._heard_at = self._time()
+        return self._outlet.write(out) and not self._passage.ended
 
     def pause(self) -> None:
         """The client is slow."""
@@ -218,7 +248,7 @@ class _Flow:
         if out:
             self._outlet.write(self._told(out))
             if self._timer is not None:
-                self._heard_at = self._loop.time()
+                self._heard_at = self._time()
 
     def _tick(self) -> None:
         """
@@ -227,9 +257,9 @@ class _Flow:
         """
         if self._ended:
             return  # what is written now would be read as the beginning of the next answer
-        silent_s = self._loop.time() - self._heard_at
+        silent_s = self._time() - self._heard_at
         if silent_s >= self._keepalive_s:
             if not self._outlet.full:  # one who does not read needs nothing to hold on to
                 self._outlet.write(self._told(self._passage.keepalive))
-            silent_s, self._heard_at = 0.0, self._loop.time()
+            silent_s, self._heard_at = 0.0, self._time()
         self._timer = self._loop.call_later(max(self._keepalive_s - silent_s, 0.001), self._tick)

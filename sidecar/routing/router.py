@@ -6,7 +6,7 @@ through the constructor and are awaited, nothing else.
 """
 
 from collections.abc import Awaitable, Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Protocol
 
 from attrs import evolve
@@ -70,7 +70,7 @@ class Router:
         watch: PinWatch | None = None,
     ) -> None:
         self._catalog = catalog
-        self._offered = lru_cache(MOST_RANKED)(self._still_offered)
+        self._offered = lru_cache(MOST_RANKED)(partial(_still_offered, catalog))
         self._routes = routes
         self._pins = pins
         self._flights = flights
@@ -274,15 +274,17 @@ class Router:
         """Of a pin whose model is offered."""
         return from_pin(held, self._offered(held.pin.candidates))
 
-    def _still_offered(self, candidates: tuple[str, ...]) -> tuple[str, ...]:
-        """A pin's ranked list, less what is no longer configured; empty when the model that the session has is not."""
-        return tuple(filter(self._is_offered, candidates)) if self._is_offered(candidates[0]) else ()
-
     def _is_offered(self, model: str) -> bool:
         return self._catalog.resolve(model) is not None
 
     def _is_to_be_pinned(self, decision: Decision) -> bool:
         return decision.matched or self._pin_unmatched
+
+
+def _still_offered(catalog: Catalog, candidates: tuple[str, ...]) -> tuple[str, ...]:
+    """A pin's ranked list, less what is no longer configured; empty when the model that the session has is not."""
+    offered = tuple(model for model in candidates if catalog.resolve(model) is not None)
+    return offered if offered[:1] == candidates[:1] else ()
 
 
 def _named(decision: Decision, lookup: Lookup) -> Decision:

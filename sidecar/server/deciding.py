@@ -59,8 +59,9 @@ class Counted:
 class Reader:
     """The embedded classifier, whose weights are read once for all configurations."""
 
-    def __init__(self) -> None:
-        self._known: Known | None = None
+    def __init__(self, known: Known | None = None) -> None:
+        """`known`: what somebody has read already."""
+        self._known = known
 
     async def ready(self, threshold: float | None, routes: tuple[Route, ...]) -> EmbeddedClassifier:
         """One that knows `routes`. It is made in a thread: at a reload, requests are being answered meanwhile."""

@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from contextlib import AsyncExitStack
 
-from attrs import field, frozen
+from attrs import frozen
 
 from sidecar.admin.dump import InForce
 from sidecar.config.catalog import Catalog
@@ -62,7 +62,7 @@ class Lasting:
     session_key: bytes
     """What callers and conversations are hashed with."""
     tls: Tls
-    reader: Reader = field(factory=Reader)
+    reader: Reader
 
 
 @frozen
@@ -171,9 +171,8 @@ def _door(config: Config, catalog: Catalog, brain: Brain, lasting: Lasting) -> D
         decider=decider,
         proxy=Proxy(decider, brain.router, dispatcher, keepalive_s, time.time, lasting.responses, inject),
         forwarder=Forwarder(catalog, config.providers, dispatcher, bodies, ModelList.of(config, catalog), keepalive_s),
-        tellers=seen.tellers,
+        tells=seen.tells,
         traces=seen.traces,
-        pseudonyms=seen.pseudonyms,
         cors_origins=settings.cors_origins,
         clock=time.monotonic,
         wall=time.time,

@@ -29,6 +29,7 @@ from sidecar.config.catalog import Catalog
 from sidecar.config.models import CacheKind, Config
 from sidecar.server.asked import watch
 from sidecar.server.changes import files_of, signature, watched
+from sidecar.server.deciding import Reader
 from sidecar.server.draining import Drainage
 from sidecar.server.generation import Generation, Generations, Lasting, generation, session_key
 from sidecar.server.keeping import kept, snapshot_parts
@@ -95,12 +96,14 @@ async def serve(
     *,
     take_over: bool = False,
     number: int = 1,
+    reader: Reader | None = None,
 ) -> AsyncIterator[Serving]:
     """
     A whole sidecar. `stop` is for a caller who has one to wait for already; with a `seat` it is one worker of several;
     `again` reads the configuration anew; `take_over`: in the place of the one that serves on the same ports, which
-    ends; `number`: which of the configurations since the start of the program it is. Raises CannotBind when a port is
-    taken, and SidecarError when a part cannot start. Leaving it drains.
+    ends; `number`: which of the configurations since the start of the program it is; `reader`: of the embedded
+    classifier's weights, where they have been read already. Raises CannotBind when a port is taken, and SidecarError
+    when a part cannot start. Leaving it drains.
     """
     stop, known = stop or Stop(), signature(files_of(config))
     async with AsyncExitStack() as stack:
@@ -108,7 +111,7 @@ async def serve(
         state = State()
         other = await enter(found(config)) if take_over else None
         listeners = Listeners(state, config.drain.timeout_s)
-        lasting, snapshot = await _lasting(config, stack)
+        lasting, snapshot = await _lasting(config, reader or Reader(), stack)
         first = await generation(InForce(config, number, time.time()), lasting)
         server = data_server(first.door, fast=config.listener.fast_path, limits=config.listener.limits)
         generations = Generations(first, lasting, server)
@@ -166,7 +169,7 @@ def _taking_up(made: _Parts) -> TakeUp | None:
     return Import(lasting.pins.store, now.catalog, lasting.watchers.metrics, time.time, overwrite=True).read
 
 
-async def _lasting(config: Config, stack: AsyncExitStack) -> tuple[Lasting, Snapshot | None]:
+async def _lasting(config: Config, reader: Reader, stack: AsyncExitStack) -> tuple[Lasting, Snapshot | None]:
     enter = stack.enter_async_context
     catalog = Catalog.of(config)
     metrics = metrics_of(config, catalog)
@@ -184,6 +187,7 @@ async def _lasting(config: Config, stack: AsyncExitStack) -> tuple[Lasting, Snap
         session_key=session_key(config.telemetry.session_hash_key),
         under_way=Counter(),
         tls=Tls(config),
+        reader=reader,
     )
     return lasting, snapshot
 

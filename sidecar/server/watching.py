@@ -12,6 +12,7 @@ from attrs import frozen
 
 from sidecar.config.catalog import Catalog
 from sidecar.config.models import Config
+from sidecar.listener.ended import Ended
 from sidecar.telemetry.access import AccessLog, access_log
 from sidecar.telemetry.lag import lag_watched
 from sidecar.telemetry.meter import Metrics
@@ -28,9 +29,8 @@ class Watchers:
     metrics: Metrics
     recent: Recent
     traces: Traces
-    pseudonyms: Pseudonyms
-    tellers: tuple[Teller, ...]
-    """Who is told of every request."""
+    tells: Callable[[Ended], None]
+    """What is given every request that is over, so that everybody who watches is told of it."""
     reopen_logs: Callable[[], None]
 
 
@@ -38,7 +38,6 @@ class Watchers:
 async def watchers(config: Config, metrics: Metrics) -> AsyncIterator[Watchers]:
     """Raises CannotOpen for an access log that cannot be written, ExtraMissing for traces without their extra."""
     recent = Recent(time.time)
-    tellers: list[Teller] = [metrics.told, recent.told]
     lost: Counter[tuple[str, ...]] = Counter({("access_log",): 0})
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(lag_watched(metrics.lagged, time.monotonic))
@@ -50,26 +49,26 @@ async def watchers(config: Config, metrics: Metrics) -> AsyncIterator[Watchers]:
                 shared=config.workers > 1,
             )
         )
-        tellers += [teller.told for teller in (tracer, access) if teller is not None]
-        telling = Telling(tellers)
+        tellers: list[Teller] = [teller.told for teller in (tracer, access) if teller is not None]
+        key = config.telemetry.session_hash_key
+        record_of = partial(Ended.record, pseudonyms=Pseudonyms(None if key is None else key.reveal()))
+        telling = Telling(record_of, tellers, [metrics.told, recent.told])
         stack.callback(telling.stop)
         metrics.before_read(telling.catch_up)
         recent.before_read(telling.catch_up)
         metrics.watch(
             "sidecar_telemetry_dropped", lambda: {**lost, ("span",): 0 if tracer is None else tracer.dropped()}
         )
-        key = config.telemetry.session_hash_key
         yield Watchers(
             metrics,
             recent,
             Traces(config.tracing.random_sampling, exporting=tracer is not None),
-            Pseudonyms(None if key is None else key.reveal()),
-            (telling.told,),
+            telling.told,
             _nothing if access is None else partial(_reopened, telling, access),
         )
 
 
-def _reopened(telling: Telling, access: AccessLog) -> None:
+def _reopened(telling: Telling[Ended], access: AccessLog) -> None:
     """What was answered before goes into the old file."""
     telling.catch_up()
     access.reopen()

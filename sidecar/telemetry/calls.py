@@ -5,7 +5,8 @@ https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/, version 1.41
 count in the same series, which are looked up for the first of them only.
 """
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
@@ -16,6 +17,8 @@ from sidecar.telemetry.tally import Bins, Cell, Spread, Tally
 
 _Shape = tuple[str, bool, bool, bool]
 """What went wrong, or nothing; whether it was pinned, was streamed, told its usage."""
+_Kind = tuple[str, str, _Shape]
+"""Of a call: operation, model, and what came of it."""
 
 
 @frozen
@@ -45,22 +48,19 @@ class Calls:
         self._vendors = vendors
         self._tallies = tallies
         self._spreads = spreads
-        self._series: dict[tuple[str, str, _Shape], _Series] = {}
-        """By operation and model. Models that are not configured count as their vendor's, so they stay few."""
+        self._series: dict[_Kind, _Series] = {}
+        """Models that are not configured count as their vendor's, so they stay few."""
 
-    def told(self, record: Record, operation: str, model: str) -> None:
-        """Counts one call, whose answer, if there is one, is that of the last attempt."""
-        usage, first_at_s, attempts = record.usage, record.first_byte_s, record.attempts
-        shape = (_error_type(record), record.pinned, record.streamed and first_at_s is not None, usage is not None)
-        series = self._series.get((operation, model, shape)) or self._bound(operation, model, shape)
-        series.duration.observe(record.seconds - attempts[0].began_s)
-        if usage is not None:
-            series.input.observe(usage.input)
-            series.output.observe(usage.output)
-            series.prompt.value += usage.input
-            series.cached.value += usage.cache_read
-        if record.streamed and first_at_s is not None:
-            _streamed(series, record, first_at_s, attempts[-1])
+    def told(self, records: Iterable[Record]) -> None:
+        """Counts calls, those of one kind in one go. The answer of each, if there is one, is that of its last attempt."""
+        alike: defaultdict[_Kind, list[Record]] = defaultdict(list)
+        for record in records:
+            if record.operation is not None and record.model is not None:
+                streamed = record.streamed and record.first_byte_s is not None
+                shape = (_error_type(record), record.pinned, streamed, record.usage is not None)
+                alike[record.operation, record.model, shape].append(record)
+        for kind, those in alike.items():
+            _count(self._series.get(kind) or self._bound(*kind), those)
 
     def _bound(self, operation: str, model: str, shape: _Shape) -> _Series:
         vendor = model.partition("/")[0]
@@ -87,6 +87,19 @@ class Calls:
             prompt=self._tallies["sidecar_prompt_tokens"].cell(*whose) if told else Cell(),
             cached=self._tallies["sidecar_cached_prompt_tokens"].cell(*whose) if told else Cell(),
         )
+
+
+def _count(series: _Series, alike: Iterable[Record]) -> None:
+    series.duration.observe(*[record.seconds - record.attempts[0].began_s for record in alike])
+    if usages := [record.usage for record in alike if record.usage is not None]:
+        asked = [usage.input for usage in usages]
+        series.input.observe(*asked)
+        series.output.observe(*[usage.output for usage in usages])
+        series.prompt.value += sum(asked)
+        series.cached.value += sum([usage.cache_read for usage in usages])
+    for record in alike:
+        if record.streamed and record.first_byte_s is not None:
+            _streamed(series, record, record.first_byte_s, record.attempts[-1])
 
 
 def _streamed(series: _Series, record: Record, first_at_s: float, answered: Attempt) -> None:

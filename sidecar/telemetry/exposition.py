@@ -57,7 +57,9 @@ async def expose(registry: Collector, accept: str, accept_encoding: str, names: 
 def _pieces(registry: Collector, names: Collection[str], *, as_openmetrics: bool) -> Iterator[bytes]:
     """The whole exposition, in pieces that cost about the same each."""
     piece, cost = [], 0
-    for block, costs in blocks(registry, names, as_openmetrics=as_openmetrics):
+    families = registry.collect()
+    yield b""  # there may have been some catching up to do, which took its time
+    for block, costs in blocks(families, names, as_openmetrics=as_openmetrics):
         piece.append(block)
         cost += costs
         if cost >= PIECE_BYTES:

@@ -33,14 +33,14 @@ THEIR_COST = 4096
 """Of a family that prometheus_client writes; what is said of the process is read from files."""
 
 
-def blocks(registry: Collector, names: Collection[str], *, as_openmetrics: bool) -> Iterator[Block]:
+def blocks(families: Iterable[Metric], names: Collection[str], *, as_openmetrics: bool) -> Iterator[Block]:
     """
-    The exposition without its end, a series at a time. `names`: of samples (`sidecar_decisions_total`) or of whole
+    The exposition without its end, a series at a time. `families`: those of a registry; `names`: of samples (`sidecar_decisions_total`) or of whole
     families (`sidecar_added_latency_seconds`), all when there are none.
 
     A series is read in one piece; another family may be read later than the one before, if whoever asks takes its time.
     """
-    for family in registry.collect():
+    for family in families:
         if isinstance(family, Counted):
             yield from _ours(family, names, as_openmetrics=as_openmetrics)
         else:

@@ -1,14 +1,12 @@
 """
 What is counted when: every event that `metrics` lists, under labels that no client can make up.
 
-Most of it is told once per request, by its record. What must be seen while a request still runs (attempts, ejections,
-pins) is told as it happens. Requests of one kind count in the same series, which are looked up for the first of them
-only: there are as many kinds as their closed labels have combinations that occur.
+Most of it is told once per request, by its record (`requests`, `calls`). What must be seen while a request still runs
+(attempts, ejections, pins) is told as it happens.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from attrs import frozen
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.gc_collector import GCCollector
@@ -16,42 +14,18 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from sidecar import __version__
-from sidecar.errors import InvalidSessionId
-from sidecar.routing.decision import Decision, Lookup, Pin, Reason
-from sidecar.routing.session import OWN_SOURCES
+from sidecar.routing.decision import Pin
 from sidecar.routing.verdict import Failure, Verdict
 from sidecar.telemetry.calls import Calls
-from sidecar.telemetry.metrics import METRICS, NONE, OTHER, Kind
-from sidecar.telemetry.record import ANSWERED, Record
-from sidecar.telemetry.tally import Asked, Bins, Cell, Spread, Tally, Values
+from sidecar.telemetry.metrics import METRICS, OTHER, Kind
+from sidecar.telemetry.record import Record
+from sidecar.telemetry.requests import Requests
+from sidecar.telemetry.tally import Asked, Spread, Tally, Values
 
 _FROM_OUTSIDE = frozenset({"sidecar_http_limits", "sidecar_telemetry_dropped", "sidecar_worker_restarts"})
 """Counters that others keep: threads of their own, or the parent of several workers."""
-_BROKEN_OFF = frozenset({"upstream_reset", "upstream_timeout"})
-"""How an answer can end before its end."""
 _LATELY = 0.05
 """The weight of one more classification in the mean of late: the last twenty or so count."""
-
-
-_Decided = tuple[str, str | None, str, Reason, Lookup]
-"""Who named the session, the route, the model, why, and what became of the look into the pin table."""
-_Kind = tuple[str, int, _Decided | None]
-"""Of a request: endpoint, status class, and what was decided, if anything was."""
-
-
-@frozen
-class _Series:
-    """What all requests of one kind count in. A cell that nobody else has is for what such a request does not count."""
-
-    requests: Cell
-    bytes_in: Cell
-    bytes_out: Cell
-    duration: Bins
-    added: Bins
-    decisions: Cell
-    lookups: Cell
-    saved: Cell
-    saved_seconds: Cell
 
 
 class _Registry(CollectorRegistry):
@@ -91,11 +65,9 @@ class Metrics:
         self._tallies: dict[str, Tally] = {}
         self._spreads: dict[str, Spread] = {}
         self._asked: dict[str, Asked] = {}
-        self._series: dict[_Kind, _Series] = {}
         self._define()
         self.learn(models=models, routes=routes, vendors=vendors, classifier=classifier)
-        self._upstream_duration = self._spreads["sidecar_upstream_duration_seconds"]
-        self._upstream_first_byte = self._spreads["sidecar_upstream_first_byte_seconds"]
+        self._attempts = self._tallies["sidecar_upstream_attempts"].cells
         self.watch("sidecar_build_info", lambda: {(__version__,): 1.0})
 
     def _define(self) -> None:
@@ -115,11 +87,10 @@ class Metrics:
     ) -> None:
         """The labels of another configuration. What was counted under those of the last one stays."""
         self._models = frozenset(models)
-        self._routes = frozenset(routes)
         self._classifier = classifier
         known = frozenset((*vendors, *(model.partition("/")[0] for model in self._models)))
-        self._calls = Calls(self._models, known, self._tallies, self._spreads)
-        self._series.clear()  # what was `other` may have a name now
+        calls = Calls(self._models, known, self._tallies, self._spreads)
+        self._requests = Requests(self._models, frozenset(routes), calls, self._tallies, self._spreads)
 
     def reloaded(self, outcome: str) -> None:
         """A configuration was read again. Outcomes are an enum."""
@@ -133,93 +104,14 @@ class Metrics:
         """`catch_up` is called before the registry is read: it tells of what nobody was told yet."""
         self.registry.catch_up = catch_up
 
-    # Once per request, when it is over
+    def told(self, *records: Record) -> None:
+        """Counts requests that are over; a `Counter`."""
+        self._requests.told(records, self._verdict_s)
 
-    def told(self, record: Record) -> None:
-        """Counts a request; a `Teller`."""
-        series = self._series_of(record, record.decision)
-        series.requests.value += 1.0
-        series.bytes_in.value += record.bytes_in
-        series.bytes_out.value += record.bytes_out
-        series.duration.observe(record.seconds)
-        series.added.observe(record.added_s)
-        series.decisions.value += 1.0
-        series.lookups.value += 1.0
-        series.saved.value += 1.0
-        series.saved_seconds.value += self._verdict_s
-        if record.caller is not None:
-            self._add("sidecar_caller_requests", record.caller.label, f"{record.status // 100}xx")
-        if record.code is not None:
-            self._failed(record, record.code)
-        if record.attempts:
-            self._asked_providers(record)
-
-    def _series_of(self, record: Record, decision: Decision | None) -> _Series:
-        kind: _Kind = (record.endpoint, record.status // 100, None)
-        if decision is not None:
-            source = NONE if record.session is None else record.session.source
-            decided = (source, decision.route, decision.candidates[0], decision.reason, decision.lookup)
-            kind = (record.endpoint, record.status // 100, decided)
-        return self._series.get(kind) or self._bound(kind)
-
-    def _bound(self, kind: _Kind) -> _Series:
-        """For a kind that is new, and for those with a model or a route that is not configured: all of them are one."""
-        endpoint, hundreds, decided = kind
-        if decided is not None:
-            source, route, model, reason, lookup = decided
-            kind = (endpoint, hundreds, (source, self._route(route), self._model(model), reason, lookup))
-        found = self._series.get(kind)
-        if found is None:
-            found = self._series[kind] = self._made(*kind)
-        return found
-
-    def _made(self, endpoint: str, hundreds: int, decided: _Decided | None) -> _Series:
-        status, add, spread = f"{hundreds}xx", self._tallies, self._spreads
-        decisions, lookups, saved, saved_seconds = Cell(), Cell(), Cell(), Cell()
-        if decided is not None:
-            source, route, model, reason, lookup = decided
-            decisions = add["sidecar_decisions"].cell(endpoint, NONE if route is None else route, model, reason.value)
-            lookups = add["sidecar_pin_lookups"].cell(lookup.value, source)
-            if reason is Reason.PINNED and self._routes:
-                saved = add["sidecar_classifier_calls_saved"].cell()
-                saved_seconds = add["sidecar_classifier_seconds_saved"].cell()
-        return _Series(
-            requests=add["sidecar_http_requests"].cell(endpoint, status),
-            bytes_in=add["sidecar_http_request_bytes"].cell(endpoint),
-            bytes_out=add["sidecar_http_response_bytes"].cell(endpoint),
-            duration=spread["sidecar_http_request_duration_seconds"].bins(endpoint, status),
-            added=spread["sidecar_added_latency_seconds"].bins(endpoint),
-            decisions=decisions,
-            lookups=lookups,
-            saved=saved,
-            saved_seconds=saved_seconds,
-        )
-
-    def _failed(self, record: Record, code: str) -> None:
-        self._add("sidecar_errors", code)
-        if code == InvalidSessionId.code:
-            source = record.culprit if record.culprit in OWN_SOURCES else OTHER
-            self._add("sidecar_pin_lookups", Lookup.INVALID.value, source)
-        if record.attempts and record.attempts[-1].outcome == ANSWERED and code in _BROKEN_OFF:
-            self._add("sidecar_upstream_resets", record.attempts[-1].provider, code)
-
-    def _asked_providers(self, record: Record) -> None:
-        for attempt in record.attempts:
-            self._upstream_duration.bins(attempt.provider).observe(attempt.seconds)
-            if attempt.first_byte_s is not None:
-                self._upstream_first_byte.bins(attempt.provider).observe(attempt.first_byte_s)
-        if record.failover is not None:
-            self._add("sidecar_failovers", record.failover, "moved" if record.moved else "kept")
-        if record.operation is not None and record.model is not None:
-            self._calls.told(record, record.operation, record.model)
-
-    def _route(self, route: str | None) -> str | None:
-        return route if route is None or route in self._routes else OTHER
+    # As it happens
 
     def _model(self, model: str) -> str:
         return model if model in self._models else OTHER
-
-    # As it happens
 
     def judged(self, verdict: Verdict, seconds: float) -> None:
         """A classifier was asked, or would have been."""
@@ -235,7 +127,7 @@ class Metrics:
 
     def attempted(self, provider: str, outcome: str) -> None:
         """An attempt is answered, or failed. Providers are those of the configuration, outcomes an enum."""
-        self._add("sidecar_upstream_attempts", provider, outcome)
+        self._attempts[provider, outcome].value += 1.0
 
     def changed(self, provider: str, change: str) -> None:
         """A provider was ejected, or came back."""

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from attrs import Factory, define
 
 from sidecar.errors import InvalidSessionId
-from sidecar.routing.decision import Lookup, Reason
+from sidecar.routing.decision import Decision, Lookup, Reason
 from sidecar.telemetry.record import Record
 
 STEP_S = 5
@@ -66,7 +66,7 @@ class _Latest(NamedTuple):
 
 
 class Recent:
-    """`told` is a `sidecar.telemetry.record.Teller`. `clock`: Unix time, seconds."""
+    """`told` is a `sidecar.telemetry.record.Counter`. `clock`: Unix time, seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -80,41 +80,24 @@ class Recent:
         """`catch_up` is called before each `snapshot`: it tells of what nobody was told yet."""
         self._catch_up = catch_up
 
-    def told(self, record: Record) -> None:
-        """Counts one request, in the step in which it ended."""
-        if record.endpoint in _PROBES:
+    def told(self, *records: Record) -> None:
+        """Counts requests, in the step in which it is told of them: that in which they ended, or the next one."""
+        those = [record for record in records if record.endpoint not in _PROBES]
+        if not those:
             return
         step = self._steps.get(at := int(self._clock()) // STEP_S) or self._begin(at)
-        step.requests += 1
-        if (decision := record.decision) is not None:
-            session, model = record.session, decision.candidates[0]
-            self._latest.append(
-                (
-                    record.began_at_s,
-                    record.seconds,
-                    record.endpoint,
-                    record.model or model,
-                    model,
-                    decision.route,
-                    decision.reason,
-                    decision.lookup,
-                    None if session is None else session.source,
-                    record.session_hash,
-                    record.status,
-                    record.code,
-                    record.failover,
-                    record.moved,
-                    record.trace.trace_id,
-                )
-            )
-            _count(step, decision.lookup)
-        if record.failover is not None:
-            step.failovers += 1
-            step.moved += record.moved
-        if (code := record.code) is not None or record.status >= 400:  # noqa: PLR2004 - HTTP's own boundary
-            step.errors += code != _CLIENT_GONE
-            if code == InvalidSessionId.code:
-                _count(step, Lookup.INVALID)
+        step.requests += len(those)
+        for record in those:
+            if (decision := record.decision) is not None:
+                self._latest.append(_latest(record, decision))
+                _count(step, decision.lookup)
+            if record.failover is not None:
+                step.failovers += 1
+                step.moved += record.moved
+            if (code := record.code) is not None or record.status >= 400:  # noqa: PLR2004 - HTTP's own boundary
+                step.errors += code != _CLIENT_GONE
+                if code == InvalidSessionId.code:
+                    _count(step, Lookup.INVALID)
 
     def snapshot(self) -> dict[str, Any]:
         """
@@ -168,6 +151,28 @@ class Recent:
 
 def _nothing() -> None:
     """Whoever tells, tells at once."""
+
+
+def _latest(record: Record, decision: Decision) -> tuple[Any, ...]:
+    """The fields of `_Latest`."""
+    session, model = record.session, decision.candidates[0]
+    return (
+        record.began_at_s,
+        record.seconds,
+        record.endpoint,
+        record.model or model,
+        model,
+        decision.route,
+        decision.reason,
+        decision.lookup,
+        None if session is None else session.source,
+        record.session_hash,
+        record.status,
+        record.code,
+        record.failover,
+        record.moved,
+        record.trace.trace_id,
+    )
 
 
 def _count(step: _Step, outcome: str) -> None:

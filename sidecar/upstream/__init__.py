@@ -3,13 +3,12 @@ Calling providers.
 
     order ─▶ dispatch ─▶ client ─▶ reply      the line a request takes: who is asked, over which connection, what comes
              │    │
-             │    └─ target, headers           where it goes and what it carries: from `providers`, one table
+             │    └─ target, headers, asking   where it goes and the head it has: from `providers`, one table
              └─ failover, refusal, health,     the rules, all pure: who is next, what a failure means, who is ejected,
                 limits (places waits)          how many at once
 
     client ─▶ pool ─▶ connecting ─▶ connection ─┬─ answer      what a provider says, parsed by llhttp: pure
-                                                ├─ outgoing    what it is sent: `asking` writes the head, `upload` a
-                                                │              body that is still coming
+                                                ├─ outgoing    what it is sent; `upload` is a body that is still coming
                                                 └─ alarm       one timer for all its waits
 
 `endpoint` is the small sibling that classifiers call a model with, and the only one that knows aiohttp's client.

@@ -7,10 +7,12 @@ can be read into the next. What llhttp does not see to is seen to here: how long
 with its connection, and that nothing comes after an answer's end.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from sidecar.upstream.shape import BLANK, Shape, shape_of, told
 
 MAX_HEAD_BYTES = 64 * 1024
 """Of the first line and the headers of an answer, with any 1xx before it. Some content policies have more than 8 KiB."""
@@ -18,8 +20,8 @@ MAX_HEADERS = 256
 """Lines. Twice what any provider sends."""
 SWITCHING = 101
 """Switching Protocols. What follows is no HTTP."""
-_CODING = b"transfer-encoding:"
-_CODINGS = frozenset({b"chunked", b"identity"})
+_begins = bytes.startswith
+_CODINGS = frozenset({"chunked", "identity"})
 
 
 class Malformed(Exception):
@@ -43,23 +45,36 @@ class Answer:
     keeps_alive = False
     """Whether, at its end, the connection is good for another."""
     held_bytes = 0
-    """Never less than what `pieces` are; their framing is counted too."""
-    head = b""
-    """The first line and the headers as they came, without the blank line: llhttp has found them to be sound."""
-    lowered = b""
-    """The same in lower case, for whoever looks for something in it."""
+    """Never less than what `feed` left in `pieces`; their framing is counted too."""
+    lines: Sequence[bytes] = (b"", b"")
+    """The head's lines without their ends, an empty one as the last. llhttp has found them to be sound."""
+    shape = BLANK
+    """What stands on which of them."""
     _until_closed = False
     _received = b""
     _fed = 0
 
-    def __init__(self, *, bare: bool = False) -> None:
-        """`bare`: the answer to a HEAD, which has no body whatever its head says."""
+    def __init__(self, *, bare: bool = False, guess: Shape = BLANK) -> None:
+        """
+        `bare`: the answer to a HEAD, which has no body whatever its head says. `guess`: the shape that its head may
+        well have, as the last one on the same connection had it.
+        """
         self.pieces: list[bytes] = []
         self.on_body: Callable[[bytes], None] = self.pieces.append
+        # May be called once: a second message raises, and so comes out of `feed`. A call of ours would cost 0.2 µs.
+        self._begins: list[None] = [None]
+        self.on_message_begin: Callable[[], None] = self._begins.pop
         self._bare = bare
-        self._parser: HttpResponseParser | None = HttpResponseParser(self)
+        self._guess = guess
+        parser = HttpResponseParser(self)
         # A bare line feed and a blank behind a chunk's size are what some servers send, and mean nothing else.
-        self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True)
+        parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True)
+        self._parser: HttpResponseParser | None = parser
+        self.parse: Callable[[bytes], object] = parser.feed_data
+        """
+        llhttp itself: `feed`, a call shorter, once the head is here, for whoever takes the pieces at once. Raises
+        HttpParserError, and then `spoilt` must be told.
+        """
 
     @property
     def untouched(self) -> bool:
@@ -68,53 +83,54 @@ class Answer:
 
     def feed(self, data: bytes) -> None:
         """Raises Malformed when this is no answer, or goes on after its end. What came before stays readable."""
-        parser = self._parser
-        if parser is None:
+        if self._parser is None:
             raise Malformed("it went on after its answer")
-        self._fed += len(data)
         self.held_bytes += len(data)
         had_head = self.status
         if not had_head:
-            self._received += data
+            self._fed += len(data)
+            self._received = self._received + data if self._received else data
         try:
-            parser.feed_data(data)
+            self.parse(data)
         except HttpParserUpgrade:
             self.keeps_alive = False  # what follows is no HTTP
         except HttpParserError as exc:
-            self._parser = None
-            self.keeps_alive = False
             if not had_head and not self.ended and not self.pieces:
                 self.status = 0  # broken at once: there is nothing to hand out
-            raise Malformed("its answer is not HTTP") from exc
+            raise Malformed(self.spoilt()) from exc
+        if had_head:
+            return
         if self._bare and self.pieces:
             self.pieces.clear()
             raise Malformed("it gave a body where none can be")
         if not self.status and self._fed > MAX_HEAD_BYTES:
             raise Malformed("the head of its answer is too long")
 
+    def spoilt(self) -> str:
+        """What came is no answer any longer. In words."""
+        self._parser, self.parse = None, _nothing_more
+        self.keeps_alive = False
+        return "its answer is not HTTP"
+
     def close(self) -> bool:
         """The connection has ended. Whether that is an end of the answer too."""
-        self._parser = None
+        self._parser, self.parse = None, _nothing_more
         self.keeps_alive = False
         self.ended = self.ended or self._until_closed
         return self.ended
 
+    def let_go(self) -> None:
+        """Nothing more will be fed. What came stays readable."""
+        self._parser, self.parse = None, _nothing_more  # it knows us too
+
     @property
     def reason(self) -> str:
-        return reason_in(self.head.partition(b"\n")[0])
+        return reason_in(self.lines[0])
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
         """The headers in order, repeats kept. Bytes that are no UTF-8 are escaped as surrogates."""
-        return pairs_of(self.head)
-
-    def value(self, name: bytes) -> str | None:
-        """Of the first header of a name, `name` and value being in lower case."""
-        at = self.lowered.find(b"\n%b:" % name)
-        if at < 0:
-            return None
-        begin = at + len(name) + 2
-        return self.lowered[begin : self.lowered.index(b"\n", begin)].strip(b" \t\r").decode("utf-8", "surrogateescape")
+        return pairs_of(self.lines)
 
     def taken(self) -> bytes:
         """The body as far as it is here and was not taken before."""
@@ -127,28 +143,31 @@ class Answer:
 
     # What llhttp calls. What is raised here comes out of `feed` as Malformed. `on_body` is `pieces.append` itself.
 
-    def on_message_begin(self) -> None:
-        if self.ended:
-            raise Malformed
-
     def on_headers_complete(self) -> None:
         parser = self._parser
         if parser is None:
             return
-        status = parser.get_status_code()
-        head, rest_at = _head_in(self._received)
+        status, received = parser.get_status_code(), self._received
         if status < 200 and status != SWITCHING:  # noqa: PLR2004 - a status class
             if status < 100 or self.pieces:  # noqa: PLR2004 - the first there is
                 raise Malformed
-            self._received = self._received[rest_at:]
+            self._received = received[_head_in(received)[1] :]
+            self._begins.append(None)  # another message follows
             return
+        end = received.find(b"\r\n\r\n") + 2
+        head = received[:end]
+        lines = head.split(b"\r\n")
+        if end < 2 or head.count(b"\n") != len(lines) - 1 or not lines[0]:  # noqa: PLR2004 - not found
+            head = _head_in(received)[0]
+            lines = head.replace(b"\r\n", b"\n").split(b"\n")
         self._received = b""
-        if head.count(b"\n") > MAX_HEADERS + 1 or len(head) > MAX_HEAD_BYTES or self.pieces:
+        if len(lines) > MAX_HEADERS + 2 or len(head) > MAX_HEAD_BYTES or self.pieces:
             raise Malformed
-        self.head = head
-        self.lowered = lowered = head.lower()
-        if b"\ncontent-length:" not in lowered or b"\ntransfer-encoding:" in lowered:
-            self._until_closed = self._framed_by_end(lowered, status, keeps_alive=parser.should_keep_alive())
+        guess = self._guess
+        fits = len(lines) == guess.height and all(map(_begins, lines, guess.begins))
+        self.lines, self.shape = lines, (shape := guess if fits else shape_of(lines))
+        if not shape.is_counted:
+            self._until_closed = self._framed_by_end(shape, status, keeps_alive=parser.should_keep_alive())
         self.status = status
         if self._bare:
             self.on_message_complete()
@@ -158,19 +177,23 @@ class Answer:
         if parser is not None and self.status:
             self.ended = True
             self.keeps_alive = parser.should_keep_alive()
-            self._parser = None  # it knows us too: so both go at once, without the collector
+            # It knows us too: so both go at once, without the collector.
+            self._parser, self.parse = None, _nothing_more
 
-    def _framed_by_end(self, lowered: bytes, status: int, *, keeps_alive: bool) -> bool:
+    def _framed_by_end(self, shape: Shape, status: int, *, keeps_alive: bool) -> bool:
         """Whether only the end of the connection says where the body ends: RFC 9112 section 6.3."""
         chunked = False
-        if b"\ntransfer-encoding:" in lowered:
-            lines = [line for line in lowered.split(b"\n") if line.startswith(_CODING)]
-            coding, *more = [line.partition(b":")[2].strip() for line in lines]
-            if more or coding not in _CODINGS:
+        if shape.transfer_encoding:
+            coding = told(self.lines[shape.transfer_encoding])
+            if coding not in _CODINGS:  # several of them among these
                 raise Malformed  # it was not asked for one, and whoever gets the body would not know of it
-            chunked = coding == b"chunked"
+            chunked = coding == "chunked"
         bodiless = self._bare or status in (204, 304) or status == SWITCHING
-        return not (keeps_alive or chunked or bodiless or b"\ncontent-length:" in lowered)
+        return not (keeps_alive or chunked or bodiless or shape.content_length)
+
+
+def _nothing_more(_data: bytes) -> None:
+    raise HttpParserError
 
 
 def _head_in(received: bytes) -> tuple[bytes, int]:
@@ -182,10 +205,10 @@ def _head_in(received: bytes) -> tuple[bytes, int]:
     return received[begin : at + 1], at + width
 
 
-def pairs_of(head: bytes) -> list[tuple[str, str]]:
+def pairs_of(lines: Sequence[bytes]) -> list[tuple[str, str]]:
     """The headers of an answer that a parser let through. llhttp's callback for each takes three times as long."""
-    lines = head.decode("utf-8", "surrogateescape").split("\n")[1:-1]
-    return [(name, value.strip(" \t\r")) for name, _, value in [line.partition(":") for line in lines]]
+    text = [line.decode("utf-8", "surrogateescape") for line in lines[1:-1]]
+    return [(name, value.strip(" \t")) for name, _, value in [line.partition(":") for line in text]]
 
 
 @lru_cache(64)

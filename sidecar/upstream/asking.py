@@ -1,65 +1,128 @@
 """
-How a request is written: RFC 9112. The headers are the caller's, in order; how the body is framed is ours to say.
+How a request is written: RFC 9112.
+
+    POST /v1/chat/completions HTTP/1.1 ┐
+    Host: api.openai.com               ├ the beginning: what crosses of the client's headers, and the target's own
+    …                                  ┘
+    x-request-id, traceparent            of this request
+    Content-Length                       or how else its body is framed, which is ours to say
+
+A client sends the same head again and again, and what becomes of it at one target is always the same. So the beginning
+is kept, under the client's head itself: not something like it, for a key that is passed through is one of its lines.
+It takes 1 µs then, and 10 to 20 to make it anew.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import AsyncIterator, Callable, Hashable
 
-from multidict import CIMultiDict
+from sidecar.errors import UpstreamError
+from sidecar.upstream.headers import Headers, Outgoing
+from sidecar.upstream.order import Order
 
-from sidecar.upstream.origin import authority
-from sidecar.upstream.reply import Call
+MOST_BEGINNINGS = 512
+"""Of all targets together; then the oldest goes."""
+LONG_BEGINNING = 4096
+"""In characters. A longer one is made each time, so that those that are kept take 2 MiB at most."""
 
 _FRAMING = frozenset({"host", "content-length", "transfer-encoding"})
-_HOST, _LENGTH, _CODING = b"\nhost:", b"\ncontent-length:", b"\ntransfer-encoding:"
+_HOST, _LENGTH, _CODING = "\nhost:", "\ncontent-length:", "\ntransfer-encoding:"
 _BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """Of these nobody expects a body, so without one they need no length."""
 
+Body = bytes | AsyncIterator[bytes] | None
 
-def head_of(call: Call) -> bytes:
+
+class Unwritable(UpstreamError):
+    """A line of the head would end before its end: the rest of it would be read as a header, or as the next request."""
+
+
+class Beginnings:
     """
-    The first line and the headers. Raises ValueError, which quotes nothing of them, for what would end a line early:
-    the rest of it would be read as a header, or as the next request.
+    What was made once, for one configuration: it is forgotten with the keys that are in it. No repr shows it.
+
+    A key is the client's `Order.head`, which is equal to nothing but itself, with all that the beginning depends on.
     """
-    headers, host = call.headers, authority(call.origin)
-    if isinstance(headers, CIMultiDict):
-        headers = headers.items()
-    lines = _lines(headers)
+
+    __slots__ = ("_kept", "get")
+
+    def __init__(self) -> None:
+        self._kept: dict[Hashable, str] = {}
+        self.get = self._kept.get
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def keep(self, key: Hashable, text: str) -> None:
+        if len(text) > LONG_BEGINNING:
+            return
+        if len(self._kept) >= MOST_BEGINNINGS:
+            del self._kept[next(iter(self._kept))]
+        self._kept[key] = text
+
+
+class Heads:
+    """The heads of the requests to one target."""
+
+    __slots__ = ("_beginnings", "_host", "_outgoing", "_path")
+
+    def __init__(self, host: str, path: Callable[[str], str], outgoing: Outgoing, beginnings: Beginnings) -> None:
+        """`host` is told where `outgoing` has none; `path` makes the provider's of the client's request target."""
+        self._host = host
+        self._path = path
+        self._outgoing = outgoing
+        self._beginnings = beginnings
+
+    def of(self, order: Order, traceparent: str | None, body: Body) -> bytes:
+        """
+        All of it, with the blank line. Without `traceparent` the client's own crosses. Raises as `path`, and Unwritable,
+        which quotes nothing.
+        """
+        whole, outgoing = isinstance(body, bytes), self._outgoing
+        rewritten = whole and body != order.received
+        begun = None
+        if lasts := order.head is not None and traceparent is not None:
+            key = (self, order.head, order.method, order.request_target, rewritten, order.decoded, order.plain)
+            begun = self._beginnings.get(key)
+        if begun is None:
+            begun = self._begun(order, traced=traceparent is not None, rewritten=rewritten)
+            if lasts:
+                self._beginnings.keep(key, begun)
+        # Both were made here, or read by a pattern: that they are one line is looked at for the sake of what comes.
+        ours = f"\r\nx-request-id: {order.request_id}" if outgoing.tells_id and order.request_id.isprintable() else ""
+        if traceparent is not None and outgoing.tells_trace and traceparent.isprintable():
+            ours += f"\r\ntraceparent: {traceparent}"
+        framing = f"\r\nContent-Length: {len(body)}" if isinstance(body, bytes) else _framing(order, body)
+        return f"{begun}{ours}{framing}\r\n\r\n".encode("utf-8", "surrogateescape")
+
+    def _begun(self, order: Order, *, traced: bool, rewritten: bool) -> str:
+        headers = self._outgoing.of(
+            order.headers(), traced=traced, rewritten=rewritten, decoded=order.decoded, plain=order.plain
+        )
+        return begun(order.method, self._path(order.request_target), self._host, headers)
+
+
+def begun(method: str, path: str, host: str, headers: Headers) -> str:
+    """
+    The first line and the headers, in order; a `Host` among them is told instead of `host`, and no framing of theirs is.
+    Bytes of the client's that were no UTF-8 are surrogates. Raises Unwritable.
+    """
+    lines = "\r\n".join(["", *map(": ".join, headers)])
     lowered = lines.lower()
     # In the lines and not header by header: they are nearly never there.
     if _HOST in lowered or _LENGTH in lowered or _CODING in lowered:
-        host = _named("host", headers) or host
-        lines = _lines([header for header in headers if header[0].lower() not in _FRAMING])
-    first = f"{call.method} {call.path} HTTP/1.1\r\nHost: {host}"
-    if first.count("\r") != 1 or first.count("\n") != 1 or "\0" in first:
-        raise ValueError("a first line would end before its end")
-    body = call.body
-    framing = b"\r\nContent-Length: %d" % len(body) if isinstance(body, bytes) else _framing(call)
-    return b"%b%b%b\r\n\r\n" % (first.encode("utf-8", "surrogateescape"), lines, framing)
+        host = next((value for name, value in headers if name.lower() == "host"), host)
+        headers = [header for header in headers if header[0].lower() not in _FRAMING]
+        lines = "\r\n".join(["", *map(": ".join, headers)])
+    text = f"{method} {path} HTTP/1.1\r\nHost: {host}{lines}"
+    ends = len(headers) + 1
+    if text.count("\r") != ends or text.count("\n") != ends or "\0" in text:
+        raise Unwritable("The request cannot be sent: a line of its head would end before its end.")
+    return text
 
 
-def _lines(headers: Collection[tuple[str, str]]) -> bytes:
-    """Each behind the end of the line before it. Bytes of the client's that were no UTF-8 are what they were."""
-    text = "\r\n".join(["", *map(": ".join, headers)])
-    if text.count("\r") != len(headers) or text.count("\n") != len(headers) or "\0" in text:
-        raise ValueError("a header would end before its end")
-    return text.encode("utf-8", "surrogateescape")
-
-
-def _framing(call: Call) -> bytes:
+def _framing(order: Order, body: AsyncIterator[bytes] | None) -> str:
     """Of what is not here as a whole."""
-    if call.body is None:
-        return b"" if call.method in _BODILESS else b"\r\nContent-Length: 0"
-    length = length_of(call)
-    return b"\r\nTransfer-Encoding: chunked" if length is None else b"\r\nContent-Length: %d" % length
-
-
-def length_of(call: Call) -> int | None:
-    """What the caller says of an upload. Raises ValueError for what is no length."""
-    length = _named("content-length", call.pairs())
-    if length is not None and not (length.isascii() and length.isdecimal()):
-        raise ValueError("a length that is none")
-    return None if length is None else int(length)
-
-
-def _named(wanted: str, headers: Iterable[tuple[str, str]]) -> str | None:
-    return next((value for name, value in headers if name.lower() == wanted), None)
+    if body is None:
+        return "" if order.method in _BODILESS else "\r\nContent-Length: 0"
+    if order.content_length is None:
+        return "\r\nTransfer-Encoding: chunked"
+    return f"\r\nContent-Length: {order.content_length}"

@@ -1,21 +1,23 @@
 """
 One attempt at one candidate: prepared, sent, judged by its first byte, and over when it is closed.
 
-    Order, rank ─▶ target, body, place ─▶ Call ─▶ client ─▶ reply ─▶ its first byte ─▶ Answered
-                      └── nothing was sent ──┐      └── broken ──┐       └── an error ──┐
-                                             └──────────────────┴───────────────────────┴──▶ Refusal
+    Order, rank ─▶ target, body, head, place ─▶ Call ─▶ client ─▶ reply ─▶ its first byte ─▶ Answered
+                         └── nothing was sent ──┐         └── broken ──┐       └── an error ──┐
+                                                └──────────────────────┴──────────────────────┴──▶ Refusal
 
-What an attempt holds on to (a place, a ticket, a connection) are its fields, and `_close` gives them back: at once when
-it failed, when the client has its answer when not.
+`ask` is the straight line of it, and whatever goes wrong on that line is an exception until `failed` says what it comes
+to. What an attempt holds on to (a place, a ticket, a connection) are its fields, and `close` gives them back: at once
+when it failed, when the client has its answer when not.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import Struct
 
-from sidecar.errors import RequestError, SidecarError, UpstreamError, UpstreamTimeout
+from sidecar.errors import RequestError, UpstreamError, UpstreamTimeout
+from sidecar.upstream.asking import Unwritable
 from sidecar.upstream.client import Client, cause_of
 from sidecar.upstream.failover import Try
 from sidecar.upstream.health import Event, Fault, Health, LastError, Ticket
@@ -25,7 +27,7 @@ from sidecar.upstream.places import Places
 from sidecar.upstream.refusal import Cause, Failure, broken, judge
 from sidecar.upstream.reply import Call, Reply
 from sidecar.upstream.target import ProviderKeyMissing, ProviderUnknown, Target
-from sidecar.upstream.targets import Aim, Targets
+from sidecar.upstream.targets import Targets
 
 MAX_ERROR_BYTES = 1024 * 1024
 """A provider's error answer is kept whole, so that it can be relayed when nobody does better."""
@@ -52,149 +54,141 @@ class Means(Struct, frozen=True):
     wall: Callable[[], float]
 
 
-class Attempt:
-    """One attempt, written down in `order.attempts` as it goes."""
-
-    __slots__ = ("_means", "_order", "_reply", "_slot", "_step", "_target", "_ticket", "_traceparent", "made")
-
-    def __init__(self, means: Means, order: Order, step: Try) -> None:
-        model = order.candidates[step.rank]
-        span_id, self._traceparent = order.span()
-        self._means = means
-        self._order = order
-        self._step = step
-        self._target: Target | None = None
-        self._slot: Slot | None = None
-        self._ticket: Ticket | None = None
-        self._reply: Reply | None = None
-        self.made = Attempted(means.targets.entry(model), model, means.clock(), span_id)
-        order.attempts.append(self.made)
-
-    async def outcome(self, *, is_first: bool) -> Answered | Refusal:
-        """
-        To be called once. What is open after it the answer's `close` closes; after a failure nothing is. Raises
-        RequestError when the first candidate cannot be asked what the client asks, or its upload breaks off.
-        """
-        try:
-            try:
-                outcome = await self._asked()
-            except SidecarError as exc:
-                outcome = self._failed(exc, is_first=is_first)
-            if isinstance(outcome, Answered):
-                return outcome
-            self._note(outcome.failure.cause.value, outcome.failure.status)
-        except BaseException:  # a hang-up too
-            await self._close()
-            raise
-        await self._close()
-        return outcome
-
-    async def _asked(self) -> Answered | Refusal:
-        means, order, step, made = self._means, self._order, self._step, self.made
-        aim = means.targets.of(made.model, order.format)
-        target, budget_s = aim.target, step.budget_s
-        self._target = target
+async def ask(means: Means, order: Order, step: Try, *, is_first: bool) -> Answered | Refusal:
+    """
+    Makes one attempt. What is open after it the answer's `close` closes; after a failure nothing is. Raises
+    RequestError when the first candidate cannot be asked what the client asks, or its upload breaks off.
+    """
+    model, began_at, budget_s = order.candidates[step.rank], means.clock(), step.budget_s
+    span_id, traceparent = ("", order.traceparent) if order.span is None else order.span()
+    made = Attempted(means.targets.entry(model), model, began_at, span_id)
+    order.attempts.append(made)
+    attempt = Attempt(means, order, step, made)
+    try:
+        aim = means.targets.of(model, order.format)
+        target = attempt.target = aim.target
         body = order.body_for(target, step.rank)
-        slot = self._slot = means.places.enter(target.provider)
+        head = aim.heads.of(order, traceparent, body)
+        slot = attempt.slot = means.places.enter(target.provider)
         if not slot.running:
             await means.places.turn(slot, budget_s)
-            budget_s -= means.clock() - made.began_at
-        ticket = self._ticket = means.health.begin(target.provider, made.began_at)
-        reply = self._reply = await means.client.send(self._call(aim, body, budget_s))
-        if reply.status >= 400 and (refusal := await self._refusal(reply, target, ticket)):  # noqa: PLR2004 - a class
-            return refusal
+            budget_s -= means.clock() - began_at
+        ticket = attempt.ticket = means.health.begin(target.provider, began_at)
+        timeouts, bare = target.timeouts, order.method == "HEAD"
+        if budget_s < timeouts.first_byte_s:
+            timeouts = timeouts.within(budget_s)
+        call = Call(target.provider, aim.origin, head, body, timeouts, order.replayable, bare, order.content_length)
+        reply = attempt.reply = await means.client.send(call)
+        if reply.status >= 400:  # noqa: PLR2004 - a status class
+            await attempt.judge(reply, target, ticket)
         if target.translated:
             reply.decompress()
         first = await reply.first(order.hold_s)
         now = means.clock()
         if event := means.health.succeeded(ticket, now):
             means.watch.changed(event.provider, event.change.value)
-        made.outcome, made.status, made.waited_s = ANSWERED, reply.status, now - made.began_at
+        made.outcome, made.status, made.waited_s = ANSWERED, reply.status, now - began_at
         made.first_byte_s = made.waited_s if first else None
         means.watch.attempted(made.provider, ANSWERED)
-        return Answered(reply, first, target, step.rank, self._close)
-
-    def _call(self, aim: Aim, body: bytes | AsyncIterator[bytes] | None, budget_s: float) -> Call:
-        order, target = self._order, aim.target
-        headers = aim.outgoing.of(
-            order.headers,
-            request_id=order.request_id,
-            traceparent=self._traceparent,
-            rewritten=isinstance(body, bytes) and body != order.received,
-            decoded=order.decoded,
-        )
-        if order.content_length is not None:
-            headers.append(("Content-Length", str(order.content_length)))
-        path, timeouts = aim.path(order.request_target), target.timeouts
-        if budget_s < timeouts.first_byte_s:
-            timeouts = timeouts.within(budget_s)
-        return Call(target.provider, order.method, aim.origin, path, headers, body, timeouts, order.replayable)
-
-    async def _close(self) -> None:
-        """Once. Gives back what the attempt holds on to."""
-        means, made = self._means, self.made
-        try:
-            if self._reply is not None:
-                await self._reply.__aexit__(None, None, None)  # entered by being made
-        finally:
-            if self._ticket is not None and self._ticket.probe:
-                means.health.abandoned(self._ticket)  # does nothing for one that has reported
-            if self._slot is not None:
-                means.places.leave(self._slot)
-            made.seconds = means.clock() - made.began_at
-            if made.outcome == ABANDONED and self._order.attempts and self._order.attempts[-1] is made:
-                self._note(ABANDONED, None)
-
-    def _note(self, outcome: str, status: int | None) -> None:
-        means, made = self._means, self.made
-        made.outcome, made.status, made.waited_s = outcome, status, means.clock() - made.began_at
-        means.watch.attempted(made.provider, outcome)
-
-    def _failed(self, error: SidecarError, *, is_first: bool) -> Refusal:
-        """What an error comes to. Raises it when it is the client's own."""
-        if self._ticket is None:
-            return self._unasked(error, is_first=is_first)
-        if not isinstance(error, UpstreamError) or self._target is None:
-            raise error
-        refusal = Refusal(broken(cause_of(error)), error, self._target)
-        self._report(refusal.failure, self._target, self._ticket)
+        return Answered(reply, first, target, step.rank, attempt.close)
+    except BaseException as exc:  # a hang-up too
+        refusal = await attempt.failed(exc, is_first=is_first)
+        if refusal is None:
+            raise
+        exc.with_traceback(None)  # told and not raised: its traceback has this frame, which has the refusal
         return refusal
 
-    def _unasked(self, error: SidecarError, *, is_first: bool) -> Refusal:
-        """Nothing was sent."""
-        if isinstance(error, ProviderKeyMissing | ProviderUnknown):
-            return Refusal(broken(Cause.KEY_MISSING), error)
-        if isinstance(error, Overloaded):
-            return Refusal(broken(Cause.OVERFLOW), error)
-        if not isinstance(error, RequestError):
-            raise error
-        if is_first and self._step.rank == 0:
-            self._order.attempts.pop()  # nobody was asked: it is the client's own mistake
-            raise error
-        return Refusal(broken(Cause.NOT_PORTABLE), error)
 
-    async def _refusal(self, reply: Reply, target: Target, ticket: Ticket) -> Refusal | None:
-        """What an answer of 400 or more comes to; None for one that is no failure."""
+class Attempt(Struct, eq=False):
+    """What an attempt holds on to, and how it ends. A Struct: one is made for every request."""
+
+    means: Means
+    order: Order
+    step: Try
+    made: Attempted
+    """It is written down here as it goes."""
+    target: Target | None = None
+    slot: Slot | None = None
+    ticket: Ticket | None = None
+    reply: Reply | None = None
+
+    async def close(self) -> None:
+        """Once. Gives back what the attempt holds on to."""
+        means, made = self.means, self.made
+        try:
+            if self.reply is not None:
+                await self.reply.__aexit__(None, None, None)  # entered by being made
+        finally:
+            if self.ticket is not None and self.ticket.probe:
+                means.health.abandoned(self.ticket)  # does nothing for one that has reported
+            if self.slot is not None:
+                means.places.leave(self.slot)
+            made.seconds = means.clock() - made.began_at
+            if made.outcome == ABANDONED and self.order.attempts and self.order.attempts[-1] is made:
+                self._note(ABANDONED, None)
+
+    async def failed(self, error: BaseException, *, is_first: bool) -> Refusal | None:
+        """To be called once, when it has. Gives back what it holds. None for what is no refusal and goes on its way."""
+        try:
+            refusal = self._refusal(error, is_first=is_first)
+            if refusal is not None:
+                self._note(refusal.failure.cause.value, refusal.failure.status)
+        finally:
+            await self.close()
+        return refusal
+
+    async def judge(self, reply: Reply, target: Target, ticket: Ticket) -> None:
+        """Of an answer of 400 or more. Raises when it is a failure."""
         body = await _error_body(reply, target)
         failure = judge(
             reply.status,
             reply.headers,
             body,
             passthrough_auth=target.passthrough_auth,
-            now_unix_s=self._means.wall(),
+            now_unix_s=self.means.wall(),
         )
         if failure is None:
-            return None
+            return
         self._report(failure, target, ticket)
         error = UpstreamError(f"{target.provider} answered {reply.status}")
         if len(body) > MAX_ERROR_BYTES:  # in part it would look like the whole
-            return Refusal(failure, error, target)
-        return Refusal(failure, error, target, reply.status, reply.reason, reply.headers, body)
+            raise _Judged(Refusal(failure, error, target))
+        raise _Judged(Refusal(failure, error, target, reply.status, reply.reason, reply.headers, body))
+
+    def _note(self, outcome: str, status: int | None) -> None:
+        means, made = self.means, self.made
+        made.outcome, made.status, made.waited_s = outcome, status, means.clock() - made.began_at
+        means.watch.attempted(made.provider, outcome)
+
+    def _refusal(self, error: BaseException, *, is_first: bool) -> Refusal | None:
+        """What an error comes to. None for the client's own mistake, and for what ends more than the attempt."""
+        if isinstance(error, _Judged):
+            return error.refusal
+        if self.ticket is None or self.target is None:
+            return self._unasked(error, is_first=is_first)
+        if not isinstance(error, UpstreamError):
+            return None
+        refusal = Refusal(broken(cause_of(error)), error, self.target)
+        self._report(refusal.failure, self.target, self.ticket)
+        return refusal
+
+    def _unasked(self, error: BaseException, *, is_first: bool) -> Refusal | None:
+        """Nothing was sent."""
+        if isinstance(error, ProviderKeyMissing | ProviderUnknown):
+            return Refusal(broken(Cause.KEY_MISSING), error)
+        if isinstance(error, Overloaded):
+            return Refusal(broken(Cause.OVERFLOW), error)
+        if not isinstance(error, RequestError | Unwritable):
+            return None
+        if is_first and self.step.rank == 0 and isinstance(error, RequestError):
+            self.order.attempts.pop()  # nobody was asked: it is the client's own mistake
+            return None
+        return Refusal(broken(Cause.NOT_PORTABLE), error)
 
     def _report(self, failure: Failure, target: Target, ticket: Ticket) -> None:
-        health, now = self._means.health, self._means.clock()
+        health, now = self.means.health, self.means.clock()
         if failure.cause is not Cause.REFUSED:  # that one is the client's own mistake
-            health.erred(ticket, LastError(self._means.wall(), failure.cause.value, failure.status))
+            health.erred(ticket, LastError(self.means.wall(), failure.cause.value, failure.status))
         # Behind a client's own key, a limit is that client's: it says nothing of the provider.
         own_limit = target.passthrough_auth and failure.fault is Fault.RATE_LIMIT
         if failure.fault is not None and not own_limit:
@@ -204,7 +198,14 @@ class Attempt:
 
     def _tell(self, event: Event | None) -> None:
         if event is not None:
-            self._means.watch.changed(event.provider, event.change.value)
+            self.means.watch.changed(event.provider, event.change.value)
+
+
+class _Judged(Exception):
+    """The provider's answer is a failure."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        self.refusal = refusal
 
 
 async def _error_body(reply: Reply, target: Target) -> bytes:

@@ -1,8 +1,8 @@
 """
 The connection to a provider: one call out, one reply back, chunk by chunk as it comes.
 
-    call ─▶ asking (its head) ─▶ pool ─▶ connection ─▶ answer ─▶ reply
-                                   └─ connecting         └─ parsed by llhttp
+    call ─▶ pool ─▶ connection ─▶ answer ─▶ reply
+              └─ connecting         └─ parsed by llhttp
 
 Nothing is added, decoded or followed: bodies stay compressed unless they must be read, redirects are answers, cookies
 are not kept, the environment's proxies are not used. Whatever goes wrong on the connection becomes one of our errors
@@ -17,7 +17,6 @@ from typing import NoReturn
 
 from sidecar.errors import RequestError, UpstreamError, UpstreamTimeout
 from sidecar.upstream.answer import SWITCHING
-from sidecar.upstream.asking import head_of, length_of
 from sidecar.upstream.connecting import ConnectTimeout, Unconnected, Unresolved, Untrusted
 from sidecar.upstream.connection import Broken, Connection
 from sidecar.upstream.pool import KEEP_S, Pool
@@ -54,7 +53,7 @@ class Client:
                 body = call.body
                 if body is not None and not isinstance(body, bytes):
                     return await self._uploaded(connection, call, body, due_at)
-                answer = await connection.ask(head_of(call), body or b"", due_at, bare=call.method == "HEAD")
+                answer = await connection.ask(call.head, body or b"", due_at, bare=call.bare)
                 if answer.status == SWITCHING:
                     _switched(call)
                 return Reply(call, connection, answer)
@@ -65,7 +64,10 @@ class Client:
                     error = _told(exc, call)
                     if error is None:
                         raise
-                    raise error from exc
+                    try:
+                        raise error from exc
+                    finally:
+                        del error  # whose traceback has this frame, and the body in it
                 connection = None
 
     async def _made(self, call: Call, due_at: float) -> Connection:
@@ -79,16 +81,17 @@ class Client:
             raise
 
     async def _uploaded(self, connection: Connection, call: Call, body: AsyncIterator[bytes], due_at: float) -> Reply:
-        heard = connection.ask(head_of(call), due_at=due_at, bare=call.method == "HEAD")
-        upload = Upload(connection, body, length_of(call), call.timeouts.first_byte_s)
+        heard = connection.ask(call.head, due_at=due_at, bare=call.bare)
+        upload = Upload(connection, body, call.length, call.timeouts.first_byte_s)
         try:
             answer = await heard
             if answer.status == SWITCHING:
                 _switched(call)
         except BaseException as exc:
+            del heard  # which has `exc`, whose traceback has us
             await upload.stop()
             if isinstance(exc, Broken) and isinstance(upload.broken, RequestError):  # one that fell silent
-                raise upload.broken from exc
+                raise upload.told() from exc
             if isinstance(exc, Broken) and upload.broken is not None:
                 raise RequestError("The body ends before its end.") from upload.broken
             raise
@@ -118,8 +121,6 @@ def _told(error: BaseException, call: Call) -> UpstreamError | None:
             return UpstreamTimeout(f"{call.provider} did not answer within {call.timeouts.first_byte_s:g} s")
         case Broken() | Unconnected():
             return UpstreamError(f"{call.provider} could not be reached: {error}")
-        case ValueError():
-            return UpstreamError(f"{call.provider} could not be asked: its headers cannot be sent")
     return None
 
 

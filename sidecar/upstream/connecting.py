@@ -62,7 +62,8 @@ async def connect(origin: Origin, keeper: Keeper, trust: Trust) -> Connection:
     except CannotLoad as exc:
         raise Untrusted("whose certificates it may show cannot be read") from exc
     except OSError as exc:
-        raise Unconnected(described(exc)) from exc
+        # Without its traceback: aiohappyeyeballs' frame has it, and both would wait for the collector.
+        raise Unconnected(described(exc)) from exc.with_traceback(None)
     return connection
 
 

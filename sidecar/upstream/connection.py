@@ -17,10 +17,13 @@ from os import strerror
 from ssl import SSLError
 from typing import Protocol, cast
 
+from httptools import HttpParserError
+
 from sidecar.upstream.alarm import Alarm
 from sidecar.upstream.answer import Answer, Malformed
 from sidecar.upstream.origin import Origin
-from sidecar.upstream.outgoing import Outgoing
+from sidecar.upstream.outgoing import APART_BYTES, Outgoing
+from sidecar.upstream.shape import BLANK
 
 READ_AHEAD_BYTES = 128 * 1024
 """What an answer may be ahead of whoever reads it, and what one reading of the socket brings."""
@@ -33,6 +36,13 @@ class Broken(Exception):
         super().__init__(words)
         self.untouched = untouched
         """Whether nothing at all had come."""
+
+    def again(self) -> "Broken":
+        """
+        For whoever is told: who raises it puts a traceback into it, with frames that have the connection, which would
+        keep it, and the request's body with it, until the collector comes.
+        """
+        return Broken(str(self), untouched=self.untouched)
 
 
 class Keeper(Protocol):
@@ -52,9 +62,10 @@ class Connection(asyncio.Protocol):
         """The keeper's to write and to read."""
         self._keeper = keeper
         self._loop = loop
-        self._transport: asyncio.Transport  # both from `connection_made` on, before which nobody has it
+        self._time = loop.time
+        self._transport: asyncio.Transport  # all three from `connection_made` on, before which nobody has it
         self.outgoing: Outgoing
-        self._alarm = Alarm(loop, self._late)
+        self._alarm: Alarm
         self._answer: Answer | None = None
         self._broken: Broken | None = None
         self._heard: Future[Answer] | None = None  # of whoever waits for the head
@@ -63,7 +74,9 @@ class Connection(asyncio.Protocol):
         self._took_badly: Exception | None = None
         self._idle_s = inf
         self._paused = False
-        self._held = False
+        self._shape = BLANK  # of the last answer's head
+        self.holds = False
+        """Whether what comes is not read for now."""
 
     # Asking
 
@@ -76,13 +89,16 @@ class Connection(asyncio.Protocol):
         Sends a request. What comes of it: the answer as soon as its head is here, or Broken, or TimeoutError when
         `due_at` comes first. `bare`: the answer has no body, whatever it says.
         """
-        self._answer = Answer(bare=bare)
+        self._answer = Answer(bare=bare, guess=self._shape)
         self._broken = None
         self._heard = heard = self._loop.create_future()
         if self._transport.is_closing():
             self._unheard(self._break("it closed the connection"))
             return heard
-        self.outgoing.send(head, body)
+        if len(body) < APART_BYTES:
+            self._transport.write(head + body)  # in one packet, where two would wake the provider twice
+        else:
+            self.outgoing.send(head, body)
         if due_at < self._alarm.armed_at:
             self._alarm.set(due_at)
         else:
@@ -99,13 +115,13 @@ class Connection(asyncio.Protocol):
     async def more(self, due_at: float) -> None:
         """Until something of the body is there or it ended. Raises Broken, and TimeoutError when `due_at` comes first."""
         if self._broken is not None:
-            raise self._broken
+            raise self._broken.again()
         await self._change(due_at)
 
     def make_room(self) -> None:
         """What had come was taken: read on."""
-        if self._held and not self._paused:
-            self._held = False
+        if self.holds and not self._paused:
+            self.holds = False
             self._transport.resume_reading()
 
     async def pour(self, answer: Answer, take: Callable[[bytes], bool], due_at: float, idle_s: float) -> None:
@@ -120,7 +136,7 @@ class Connection(asyncio.Protocol):
             self._hand_on(answer)
             while self._take is not None and (answer.pieces or not answer.ended):
                 if self._broken is not None and not answer.pieces:
-                    raise self._broken
+                    raise self._broken.again()
                 due_at = self._loop.time() + idle_s if answer.begun else due_at
                 await self._change(inf if self._paused else due_at)
         finally:
@@ -157,9 +173,11 @@ class Connection(asyncio.Protocol):
             return  # it was given back before
         if self._paused:
             self.resume()
-        if answer.ended and answer.keeps_alive and not self._transport.is_closing() and self.outgoing.ended:
+        transport = self._transport
+        is_good = answer.ended and answer.keeps_alive and not transport.is_closing()
+        if is_good and not self.outgoing.sending and not transport.get_write_buffer_size():
             self._answer = None
-            if self._held:
+            if self.holds:
                 self.make_room()
             self._keeper.put(self)
         else:
@@ -194,6 +212,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self.outgoing = Outgoing(self._loop, self._transport)
+        self._alarm = Alarm(self._loop, self._late)
         self._keeper.made(self)
 
     def data_received(self, data: bytes) -> None:
@@ -201,19 +220,24 @@ class Connection(asyncio.Protocol):
         if answer is None or answer.ended:
             self._transport.abort()  # nobody asked for it
             return
+        if self._take is not None:
+            try:
+                answer.parse(data)
+            except HttpParserError:
+                self._break(answer.spoilt())
+                self._transport.abort()
+            self._hand_on(answer)
+            return
         try:
             answer.feed(data)
         except Malformed as exc:
             self._break(str(exc))
             self._transport.abort()
-        if self._take is not None:
-            self._hand_on(answer)
-            return
         heard = self._heard
         if heard is None:
             self._wake()
         elif answer.status:
-            self._heard, self._alarm.due_at = None, inf
+            self._heard, self._alarm.due_at, self._shape = None, inf, answer.shape
             if not heard.done():  # whoever waited may have given up
                 heard.set_result(answer)
         elif self._broken is not None:
@@ -227,9 +251,16 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._over(described(exc) if exc else "it closed the connection", clean=exc is None)
-        self._alarm.stop()
+        self._let_go()
         self._keeper.lost(self)
         self.outgoing.has_room()  # whoever waits for some need not any longer
+
+    def _let_go(self) -> None:
+        """Of all that knows us: so that we go with our last user, without the collector. Nobody waits for a time any more."""
+        self._alarm.stop()
+        self._alarm = Alarm(self._loop, _nobody)
+        if self._answer is not None:
+            self._answer.let_go()
 
     def pause_writing(self) -> None:
         self.outgoing.full()
@@ -238,27 +269,30 @@ class Connection(asyncio.Protocol):
         self.outgoing.has_room()
 
     def _hand_on(self, answer: Answer) -> None:
-        if answer.pieces and not self._paused and self._take is not None:
-            due_at = self._loop.time() + self._idle_s
+        pieces = answer.pieces
+        if pieces and not self._paused and self._take is not None:
+            due_at = self._time() + self._idle_s
             if due_at < self._alarm.armed_at:
                 self._alarm.set(due_at)
             else:
                 self._alarm.due_at = due_at
+            # `taken` in its own words, where there is one piece, as of nearly every chunk of a stream.
+            answer.begun, answer.held_bytes = True, 0
             try:
-                wanted = self._take(answer.taken())
+                wanted = self._take(pieces.pop() if len(pieces) == 1 else answer.taken())
             except Exception as exc:  # noqa: BLE001 - it comes out of `pour`, where somebody can hear it
                 self._took_badly, wanted = exc, False
-            if self._held:
+            if self.holds:
                 self.make_room()
             if not wanted:
                 self._take = None
                 self._wake()
-        if not answer.pieces and (answer.ended or self._broken is not None):
+        if not pieces and (answer.ended or self._broken is not None):
             self._wake()
 
     def _hold(self) -> None:
-        if not self._held and self.is_open:
-            self._held = True
+        if not self.holds and self.is_open:
+            self.holds = True
             self._transport.pause_reading()
 
     # Waiting
@@ -284,11 +318,15 @@ class Connection(asyncio.Protocol):
         """There will be no head."""
         heard, self._heard, self._alarm.due_at = self._heard, None, inf
         if why is not None and heard is not None and not heard.done():
-            heard.set_exception(why)
+            heard.set_exception(why.again() if isinstance(why, Broken) else why)
 
     def _wake(self, *, in_time: bool = True) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(in_time)
+
+
+def _nobody() -> None:
+    """Who is to be told that it is late."""
 
 
 def described(exc: Exception) -> str:

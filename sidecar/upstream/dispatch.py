@@ -1,8 +1,8 @@
 """
 One request to the first candidate that answers it.
 
-    Order ─▶ Attempt ──first byte──▶ Answered (its body still to come)
-                └──failed──▶ Trip ─▶ next_step ─▶ Attempt ─▶ … ─▶ Exhausted (what the client is to hear)
+    Order ─▶ ask ──first byte──▶ Answered (its body still to come)
+              └──failed──▶ Trip ─▶ next_step ─▶ ask ─▶ … ─▶ Exhausted (what the client is to hear)
 
 The rules are elsewhere and pure: `failover` says whom to ask, `refusal` what a failure means, `health` who is ejected,
 `limits` how many at once. Here, and in `attempt`, they are carried out. While nobody is ejected the first step of every
@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 
 from sidecar.config.catalog import Catalog
-from sidecar.upstream.attempt import Attempt, Means, Watch
+from sidecar.upstream.attempt import Means, Watch, ask
 from sidecar.upstream.client import Client
 from sidecar.upstream.failover import Policy, Rank, Stop, Trip, first_step, next_step, pin_after
 from sidecar.upstream.health import Health
@@ -56,11 +56,10 @@ class Dispatcher:
         if means.health.away:
             now = means.clock()
             return await self._by_the_rules(order, Trip(self.policy, self._ranked(order, now), now, order.replayable))
-        attempt = Attempt(means, order, self._first)
-        outcome = await attempt.outcome(is_first=True)
+        outcome = await ask(means, order, self._first, is_first=True)
         if isinstance(outcome, Answered):
             return outcome
-        trip = Trip(self.policy, tuple(range(len(order.candidates))), attempt.made.began_at, order.replayable)
+        trip = Trip(self.policy, tuple(range(len(order.candidates))), order.attempts[-1].began_at, order.replayable)
         return await self._by_the_rules(order, trip, outcome)
 
     def at_home(self, target: Target, model: str) -> bool:
@@ -75,7 +74,7 @@ class Dispatcher:
         while not isinstance(step := next_step(trip, means.clock()), Stop):
             if step.wait_s:  # without a wait nobody comes between the ranking and the probe it gives
                 await self._wait(step.wait_s, order.attempts[-1])
-            outcome = await Attempt(means, order, step).outcome(is_first=not refusals)
+            outcome = await ask(means, order, step, is_first=not refusals)
             if isinstance(outcome, Answered):
                 outcome.trip, outcome.repin = trip, self._repin(order, trip, step.rank)
                 return outcome

@@ -12,14 +12,15 @@ themselves (there they only count). A provider comes back by one probe, not for 
 `max_ejection_percent`: candidates are few and not alike, and when all are ejected they are tried anyway.
 
 Pure: the time comes in as an argument, seconds of any clock that never goes back. One event loop owns it. Every attempt
-holds a ticket; what it reports after an ejection or a return that came in between is old news and changes nothing.
+holds a ticket; what it reports after an ejection or a return that came in between is old news and changes nothing. All
+but probes hold the same one, which is made anew only where a provider is ejected or returns.
 """
 
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import TypeVar
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 from msgspec import Struct
 
 from sidecar.config.models import OutlierDetection
@@ -52,15 +53,6 @@ class Event:
     ejected_for_s: float = 0.0
 
 
-class Ticket(Struct, frozen=True, gc=False):
-    """One attempt at one provider. A Struct, not attrs: one is made for every request."""
-
-    provider: str
-    generation: int
-    probe: bool = False
-    """Whether it is the one that finds out if an ejected provider is back."""
-
-
 @frozen
 class LastError:
     """What a provider answered instead of an answer, or that it did not answer, and when. For people only."""
@@ -88,9 +80,12 @@ class Condition:
     last_error: LastError | None = None
 
 
-@define
+@define(eq=False)
 class _State:
-    generation: int = 0
+    provider: str
+    generation: int
+    ticket: "Ticket" = field(init=False)
+    """Of every attempt of this generation, but for a probe."""
     ejected_until: float | None = None
     probing: bool = False
     in_a_row: int = 0
@@ -101,6 +96,29 @@ class _State:
     successes: int = 0
     failures: int = 0
     last_error: LastError | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self.turn(self.generation)
+
+    def turn(self, generation: int) -> None:
+        """What was begun before counts no more."""
+        self.generation = generation
+        self.ticket = Ticket(self, generation)
+        self.probing = False
+        self.in_a_row = self.gateway_in_a_row = 0
+
+
+class Ticket(Struct, frozen=True, eq=False):
+    """Attempts at one provider. It knows its state, so that nobody has to look for it."""
+
+    state: _State
+    generation: int
+    probe: bool = False
+    """Whether it is the one that finds out if an ejected provider is back."""
+
+
+_FORGOTTEN = -1
+"""The generation of a state that nobody sees any more."""
 
 
 class Health:
@@ -127,7 +145,10 @@ class Health:
         """What is known of those, who are no more or are somewhere else now. Tickets of before change nothing."""
         for provider in providers:
             state = self._states.pop(provider, None)
-            if state is not None and state.ejected_until is not None:
+            if state is None:
+                continue
+            state.generation = _FORGOTTEN
+            if state.ejected_until is not None:
                 self.away -= 1
 
     def available(self, provider: str, now: float) -> bool:
@@ -151,16 +172,15 @@ class Health:
         state = self._states.get(provider)
         if state is None:
             self._newest += 1
-            state = self._states[provider] = _State(self._newest)
-        if state.ejected_until is None:
-            return Ticket(provider, state.generation)
-        probe = now >= state.ejected_until and not state.probing
-        state.probing = state.probing or probe
-        return Ticket(provider, state.generation, probe)
+            state = self._states[provider] = _State(provider, self._newest)
+        if state.ejected_until is None or now < state.ejected_until or state.probing:
+            return state.ticket
+        state.probing = True
+        return Ticket(state, state.generation, probe=True)
 
     def succeeded(self, ticket: Ticket, now: float) -> Event | None:
         """It answered; with whatever, if it was no failure of its own."""
-        state = self._state_of(ticket)
+        state = ticket.state
         state.successes += 1
         if ticket.generation != state.generation:
             return None
@@ -171,36 +191,31 @@ class Health:
         state.ejected_until, state.healthy_since = None, now
         self.away -= 1
         self._turn(state)
-        return Event(ticket.provider, Change.RETURNED)
+        return Event(state.provider, Change.RETURNED)
 
     def failed(self, ticket: Ticket, fault: Fault, now: float) -> Event | None:
-        state = self._state_of(ticket)
+        state = ticket.state
         state.failures += 1
         if ticket.generation != state.generation:
             return None
         if state.ejected_until is not None:
-            return self._eject(ticket.provider, state, now) if ticket.probe else None
+            return self._eject(state, now) if ticket.probe else None
         state.in_a_row += 1
         state.gateway_in_a_row = state.gateway_in_a_row + 1 if fault is Fault.GATEWAY else 0
-        return self._eject(ticket.provider, state, now) if self._over(state) else None
+        return self._eject(state, now) if self._over(state) else None
 
     def abandoned(self, ticket: Ticket) -> None:
         """The attempt ended for reasons that say nothing of the provider: the client hung up, the body was too large."""
-        state = self._state_of(ticket)
-        if ticket.probe and ticket.generation == state.generation:
-            state.probing = False
+        if ticket.probe and ticket.generation == ticket.state.generation:
+            ticket.state.probing = False
 
     def erred(self, ticket: Ticket, error: LastError) -> None:
         """Keeps what went wrong, whether or not it says anything of the provider's health: a refused key does not."""
-        self._state_of(ticket).last_error = error
+        ticket.state.last_error = error
 
     def snapshot(self, now: float) -> tuple[Condition, ...]:
         """Every provider that was ever asked, by name."""
-        return tuple(_condition(name, state, now) for name, state in sorted(self._states.items()))
-
-    def _state_of(self, ticket: Ticket) -> _State:
-        """One that nobody sees for a provider that was forgotten meanwhile: of another generation than the ticket."""
-        return self._states.get(ticket.provider) or _State(-1)
+        return tuple(_condition(state, now) for _, state in sorted(self._states.items()))
 
     def _over(self, state: _State) -> bool:
         settings = self._settings
@@ -208,7 +223,7 @@ class Health:
             state.in_a_row >= settings.consecutive_5xx or state.gateway_in_a_row >= settings.consecutive_gateway_failure
         )
 
-    def _eject(self, provider: str, state: _State, now: float) -> Event:
+    def _eject(self, state: _State, now: float) -> Event:
         settings = self._settings
         healthy_s = 0.0
         if state.ejected_until is None:
@@ -219,20 +234,17 @@ class Health:
         ejected_for_s = min(settings.base_ejection_time_s * state.ejections, longest_s)
         state.ejected_until = now + ejected_for_s
         self._turn(state)
-        return Event(provider, Change.EJECTED, ejected_for_s)
+        return Event(state.provider, Change.EJECTED, ejected_for_s)
 
     def _turn(self, state: _State) -> None:
-        """What was begun before counts no more."""
         self._newest += 1
-        state.generation = self._newest
-        state.probing = False
-        state.in_a_row = state.gateway_in_a_row = 0
+        state.turn(self._newest)
 
 
-def _condition(provider: str, state: _State, now: float) -> Condition:
+def _condition(state: _State, now: float) -> Condition:
     until = state.ejected_until
     return Condition(
-        provider=provider,
+        provider=state.provider,
         ejected=until is not None,
         probing=state.probing,
         ejected_for_s=max(0.0, until - now) if until is not None else 0.0,

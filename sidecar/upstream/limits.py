@@ -43,51 +43,52 @@ class Gate:
     def __init__(self, provider: str, limits: CircuitBreakers) -> None:
         self.provider = provider
         self.running = 0
-        self._waiting: dict[Slot, None] = {}
+        self.most_running: int
+        self.waiting: dict[Slot, None] = {}
         self.configure(limits)
 
     def configure(self, limits: CircuitBreakers) -> list[Slot]:
         """Other limits. Nobody is put out who is in or waits; the slots whose turn it now is, for there are more places."""
-        self._running_at_most = min(limits.max_connections, limits.max_requests)
+        self.most_running = min(limits.max_connections, limits.max_requests)
         self._waiting_at_most = limits.max_pending_requests
-        free = max(0, self._running_at_most - self.running)
-        return [self._let_in(slot) for slot in list(self._waiting)[:free]]
+        free = max(0, self.most_running - self.running)
+        return [self._let_in(slot) for slot in list(self.waiting)[:free]]
 
     @property
     def pending(self) -> int:
-        return len(self._waiting)
+        return len(self.waiting)
 
     def enter(self) -> Slot:
         """A slot, which may have to wait. Raises `Overloaded` when even the places to wait are taken."""
-        if self.running < self._running_at_most:
+        if self.running < self.most_running:
             self.running += 1
             return Slot(self, True)  # noqa: FBT003 - by name it takes twice as long
-        if len(self._waiting) >= self._waiting_at_most:
+        if len(self.waiting) >= self._waiting_at_most:
             raise Overloaded(
                 f"{self.provider} has all the requests it may have: {self.running} and {self.pending} waiting"
             )
         slot = Slot(self, running=False)
-        self._waiting[slot] = None
+        self.waiting[slot] = None
         return slot
 
     def waits(self, slot: Slot) -> bool:
-        return slot in self._waiting
+        return slot in self.waiting
 
     def leave(self, slot: Slot) -> Slot | None:
         """Gives the place back, or gives up waiting. The slot whose turn it now is, if one waits; twice does nothing."""
         if not slot.running:
-            self._waiting.pop(slot, None)
+            self.waiting.pop(slot, None)
             return None
         slot.running = False
-        if not self._waiting:
+        if not self.waiting:
             self.running -= 1
             return None
-        following = next(iter(self._waiting)) if self.running <= self._running_at_most else None
+        following = next(iter(self.waiting)) if self.running <= self.most_running else None
         self.running -= 1
         return None if following is None else self._let_in(following)
 
     def _let_in(self, slot: Slot) -> Slot:
-        del self._waiting[slot]
+        del self.waiting[slot]
         slot.running = True
         self.running += 1
         return slot

@@ -22,7 +22,7 @@ ANSWERED = "answered"
 ABANDONED = "abandoned"
 
 
-class Attempted(Struct):
+class Attempted(Struct, gc=False):
     """One attempt, written down while it is made. Times are of the dispatcher's clock, in seconds."""
 
     provider: str
@@ -40,10 +40,6 @@ class Attempted(Struct):
     """Until the end of its answer, or its failure."""
 
 
-def _no_span() -> tuple[str, str | None]:
-    return "", None
-
-
 class Order(Struct, frozen=True):
     """What a client wants sent, and to whom it may go."""
 
@@ -54,12 +50,22 @@ class Order(Struct, frozen=True):
     method: str
     request_target: str
     """The client's path and query, encoded as they came."""
-    headers: Headers
+    headers: Callable[[], Headers]
+    """The client's. Not asked for where it is remembered what becomes of `head`."""
     body_for: Callable[[Target, Rank], bytes | AsyncIterator[bytes] | None]
     """The body for one candidate. Raises RequestError when it cannot be said in that provider's interface."""
     request_id: str
-    span: Callable[[], tuple[str, str | None]] = _no_span
-    """Asked for each attempt: the id of its span, and the `traceparent` to send. Without one the client's own goes on."""
+    head: object | None = None
+    """
+    The client's head, where it is kept between requests. Of two orders with the same object, equal to nothing but
+    itself, all `headers` are the same but those that never cross, and `traceparent` where that is told beside them.
+    """
+    traceparent: str | None = None
+    """To be sent where no span is made. None: the client's own goes on as it is, and `head` is not looked at."""
+    span: Callable[[], tuple[str, str | None]] | None = None
+    """Where spans are made. Asked for each attempt: the id of its span, and the `traceparent` that names it."""
+    plain: bool = False
+    """Whether the answer must come uncompressed, whatever the client can read."""
     received: bytes | None = None
     """The client's body, where it was read: digests of it are true of the same bytes only."""
     decoded: bool = False

@@ -15,27 +15,22 @@ class Outgoing:
     """What is written to `transport`. `full` and `has_room` are the transport's to call."""
 
     def __init__(self, loop: AbstractEventLoop, transport: Transport) -> None:
-        self.uploading = False
-        """Whether somebody else is still writing the body of the request."""
+        self.sending = False
+        """Whether some of the request is still to be handed to the transport, by `send` or by an upload."""
+        self.is_closing = transport.is_closing
         self._loop = loop
         self._transport = transport
         self._unsent: memoryview | None = None
         self._full = False
         self._room: Future[None] | None = None
 
-    @property
-    def ended(self) -> bool:
-        """Whether all of the request has left."""
-        return self._unsent is None and not self.uploading and not self._transport.get_write_buffer_size()
-
     def send(self, head: bytes, body: bytes) -> None:
-        if len(body) < APART_BYTES:
-            self._transport.write(head + body)  # in one packet, where two would wake the provider twice
-        elif len(body) <= LARGE_BYTES:
+        """For a body from `APART_BYTES` on."""
+        if len(body) <= LARGE_BYTES:
             self._transport.writelines((head, body))
         else:
             self._transport.write(head)
-            self._unsent = memoryview(body)
+            self._unsent, self.sending = memoryview(body), True
             self._push()
 
     def write(self, data: bytes) -> None:
@@ -64,4 +59,5 @@ class Outgoing:
             return
         self._transport.write(rest[:PIECE_BYTES])
         self._unsent = rest[PIECE_BYTES:] if len(rest) > PIECE_BYTES else None
+        self.sending = self._unsent is not None
         self._loop.call_soon(self._push)

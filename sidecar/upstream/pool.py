@@ -40,7 +40,7 @@ class Pool:
         idle = self._idle.get(origin)
         while idle:
             connection = idle.pop()
-            if connection.is_open:
+            if not connection.outgoing.is_closing():
                 return connection
         return None
 
@@ -57,7 +57,10 @@ class Pool:
 
     def put(self, connection: Connection) -> None:
         connection.idle_since = self._loop.time()
-        self._idle.setdefault(connection.origin, []).append(connection)
+        idle = self._idle.get(connection.origin)
+        if idle is None:
+            idle = self._idle[connection.origin] = []
+        idle.append(connection)
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(self._keep_s, self._sweep)
 

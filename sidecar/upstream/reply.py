@@ -7,7 +7,7 @@ task being woken.
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -19,6 +19,7 @@ from sidecar.errors import UpstreamError, UpstreamTimeout
 from sidecar.upstream.answer import Answer, reason_in
 from sidecar.upstream.connection import Broken, Connection
 from sidecar.upstream.origin import Origin
+from sidecar.upstream.shape import told
 
 _PLAIN = frozenset({"", "identity"})
 PIECE_BYTES = 64 * 1024
@@ -36,21 +37,20 @@ class Call(Struct, frozen=True):
 
     provider: str
     """For messages."""
-    method: str
     origin: Origin
-    path: str
-    """With its query, encoded as it shall be sent."""
-    headers: CIMultiDict[str] | Collection[tuple[str, str]]
-    """In the order in which they are sent. `Host` is added if it is not among them; the length of an upload is."""
+    head: bytes
+    """As it shall be sent, from its first line to its blank one."""
     body: bytes | AsyncIterator[bytes] | None
     timeouts: Timeouts
     replayable: bool = True
     """Whether sending it twice does no harm."""
+    bare: bool = False
+    """Whether it is a HEAD, whose answer has no body whatever it says."""
+    length: int | None = None
+    """Of an upload, as the head says; None for chunks."""
 
-    def pairs(self) -> Collection[tuple[str, str]]:
-        """The headers, whatever they are kept in."""
-        headers = self.headers
-        return headers.items() if isinstance(headers, CIMultiDict) else headers
+    def __repr__(self) -> str:
+        return f"Call({self.provider!r})"  # there are keys in its head
 
 
 class Sink(Protocol):
@@ -79,32 +79,38 @@ class Reply:
         "_sending",
         "content_encoding",
         "content_type",
-        "head",
         "is_encoded",
         "is_events",
+        "is_whole",
+        "lines",
         "reason",
+        "shape",
         "status",
     )
 
     def __init__(self, call: Call, connection: Connection, answer: Answer, sending: Sending | None = None) -> None:
         self.status = answer.status
-        self.head = head = answer.head
-        """The answer's first line and its headers, as they came and without the blank line."""
-        self.reason: str | None = reason_in(head[: head.find(b"\n")])
+        self.lines = lines = answer.lines
+        """The answer's head in lines, without their ends; an empty one is the last."""
+        self.shape = shape = answer.shape
+        """What stands on which of them."""
+        self.reason: str | None = reason_in(lines[0])
         self._call = call
         self._connection = connection
         self._answer = answer
         self._sending = sending
-        self.content_type = answer.value(b"content-type") or ""
+        at, encoded_at = shape.content_type, shape.content_encoding
+        self.content_type = told(lines[at]) if at else ""
         """In lower case, as is the next; both are empty where nothing is said."""
         self.is_events = self.content_type.startswith("text/event-stream")
         """Whether the body is a stream of events, compressed or not."""
-        named = b"\ncontent-encoding:" in answer.lowered  # as it nearly never is
-        self.content_encoding = (answer.value(b"content-encoding") or "") if named else ""
+        self.content_encoding = told(lines[encoded_at]) if encoded_at else ""
         self.is_encoded = self.content_encoding not in _PLAIN
         self._headers: CIMultiDictProxy[str] | None = None
         self._inflater: zlib._Decompress | None = None
         self._first_due_at: float | None = None
+        self.is_whole = False
+        """Whether what `first` gave is all of the body, and nothing can go wrong any longer."""
 
     @property
     def pairs(self) -> Sequence[tuple[str, str]]:
@@ -132,7 +138,10 @@ class Reply:
         byte.
         """
         answer, limit_s = self._answer, self._call.timeouts.first_byte_s
-        if self._inflater is None and (answer.pieces or answer.ended):
+        if answer.ended and self._inflater is None and not self._connection.holds:  # as nearly always, if it is small
+            self.is_whole = True
+            return answer.taken()
+        if self._inflater is None and answer.pieces:
             return self._taken()
         now = asyncio.get_running_loop().time()
         try:
@@ -182,7 +191,8 @@ class Reply:
 
     def _taken(self) -> bytes:
         data = self._answer.taken()
-        self._connection.make_room()
+        if self._connection.holds:
+            self._connection.make_room()
         return data
 
     def decompress(self) -> None:

@@ -30,8 +30,13 @@ class Upload:
         self._left = length
         self._first_byte_s = first_byte_s
         self._loop = asyncio.get_running_loop()
-        connection.outgoing.uploading = True
+        connection.outgoing.sending = True
         self._task = self._loop.create_task(self._run())
+
+    def told(self) -> Exception:
+        """`broken`, which is forgotten here: whoever raises it puts a traceback into it, and that has us."""
+        broken, self.broken = self.broken, None
+        return broken or NotAsLong()
 
     async def stop(self) -> None:
         """Writes nothing more, and lets go of the client's body."""
@@ -47,10 +52,10 @@ class Upload:
                 await self._connection.outgoing.drained()
             self._finish()
         except Exception as exc:  # noqa: BLE001 - whatever it is, the body has no end
-            self.broken = exc
+            self.broken = exc.with_traceback(None)  # which has us, and the client's request
             self._connection.abort()
         else:
-            self._connection.outgoing.uploading = False
+            self._connection.outgoing.sending = False
 
     async def _next(self) -> bytes | None:
         self._connection.postpone(inf)

@@ -5,6 +5,8 @@ A body is decoded once, straight into the fields below; its conversation is chec
 that has a pin what was said in it. Who does ask gets it from `whole`, which reads the body once more, as does what is
 not plainly in order here, to be told what is wrong with it.
 
+Of a conversation that is carried on only what is new is decoded: see `growth`.
+
 How often the body names its model is counted on the way: who then puts another name in its place need not search 100 KB
 for it, which takes as long as decoding them.
 """
@@ -20,6 +22,7 @@ from sidecar.errors import InvalidJson, RequestError
 from sidecar.wire.chat import Message
 from sidecar.wire.conversation import Conversation
 from sidecar.wire.formats import Format
+from sidecar.wire.growth import LONG_BYTES, MARK, Grammar, Texts
 from sidecar.wire.opening import ADDITIONAL_TOOLS, Opening, chat_opening, messages_opening, offers_tools
 from sidecar.wire.parts import Content
 from sidecar.wire.whole import MOST_OF_A_NAME, NO_PREFERENCES, Asked, Whole, whole
@@ -160,12 +163,15 @@ class Request(Struct, eq=False):
 class _Reader(Generic[Shape]):
     """Reads bodies of one format, one after the other: it belongs to the thread of the event loop."""
 
-    def __init__(self, form: Format, shape: type[Shape], says: Callable[[Shape], object]) -> None:
-        """`says`: gives something true when there is something to answer."""
+    def __init__(
+        self, form: Format, shape: type[Shape], says: Callable[[Shape], object], key: str, item: type[Struct] = _Message
+    ) -> None:
+        """`says`: gives something true when there is something to answer; `key`: under which the `item`s are."""
         self._form = form
         self._says = says
         self._decode = msgspec.json.Decoder(shape, dec_hook=self._met).decode
         self._models: list[str] = []
+        self._grammar = Grammar(key, msgspec.json.Decoder(list[item]).decode)  # type: ignore[valid-type]
 
     def read(self, body: bytes) -> Request | None:
         """
@@ -183,6 +189,22 @@ class _Reader(Generic[Shape]):
         once = model is not None and asked.routing_preferences is NO_PREFERENCES
         return Request(self._form, model, asked.stream is True, asked, body, once)
 
+    def read_on(self, body: bytes, texts: Texts, session: str) -> Request | None:
+        """As `read`, and of a body that carries on what `texts` knows, only what is new."""
+        text = texts.of(session, self._grammar, body)
+        if text is None:
+            return None
+        unread = text.unread()
+        if not unread.isascii():
+            unread.decode()
+        found = self.read(unread)
+        items = None if found is None else getattr(found.names, self._grammar.key)
+        if found is None or not isinstance(items, list) or items[0].role != MARK:  # another list under the same key
+            return None
+        items[:1] = text.first
+        texts.keep(session, self._grammar, text)
+        return Request(self._form, found.model, found.stream, found.names, body, found.named_once)
+
     def _met(self, kind: type, value: Any) -> Any:
         """The decoder asks about each value of a type of ours, a second one under the same key too."""
         if kind is not _Model:
@@ -198,19 +220,28 @@ def _says(asked: _Responses) -> object:
 
 
 _READERS: dict[Format, _Reader[Any]] = {
-    Format.CHAT: _Reader(Format.CHAT, _Chat, attrgetter("messages")),
-    Format.MESSAGES: _Reader(Format.MESSAGES, _Messages, attrgetter("messages")),
-    Format.RESPONSES: _Reader(Format.RESPONSES, _Responses, _says),
+    Format.CHAT: _Reader(Format.CHAT, _Chat, attrgetter("messages"), "messages"),
+    Format.MESSAGES: _Reader(Format.MESSAGES, _Messages, attrgetter("messages"), "messages"),
+    Format.RESPONSES: _Reader(Format.RESPONSES, _Responses, _says, "input", _Item),
 }
 
 
-def parse(form: Format, body: bytes, *, in_whole: bool = False) -> Request:
+def parse(
+    form: Format, body: bytes, *, in_whole: bool = False, texts: Texts | None = None, session: str | None = None
+) -> Request:
     """
     `body`: the JSON text of one request, decompressed, UTF-8. `in_whole`: somebody will ask for its conversation.
+    `texts`: what is known of the conversation that a header called `session`, whose next request this may be.
 
     Raises InvalidJson when it is not JSON or not UTF-8, RequestError (with `param`, the path of the culprit) when a
     field we act on has the wrong type or there is nothing to answer.
     """
+    if texts is not None and session is not None and not in_whole and len(body) >= LONG_BYTES:
+        try:
+            if (found := _READERS[form].read_on(body, texts, session)) is not None:
+                return found
+        except UnicodeDecodeError:
+            pass  # what follows tells its place in all of the body
     try:
         if not body.isascii():  # the decoder checks only the strings it keeps
             body.decode()

@@ -75,6 +75,29 @@ class EventParser:
                 yield event
         self._bound(self._line_bytes)
 
+    def whole(self, chunk: bytes) -> list[Event] | None:
+        """
+        What `feed` would give for a chunk of whole events as the providers write them: LF, one `data` line, perhaps an
+        `event` before it. None for any other, which must be fed. A third of the time.
+        """
+        if self._line or self._data or self._event is not None or self._after_cr or len(chunk) > self._max_event_bytes:
+            return None
+        if not chunk.endswith(b"\n\n") or b"\r" in chunk:
+            return None
+        events = []
+        for text in chunk[:-2].split(b"\n\n"):
+            name, at = None, 0
+            if not text.startswith(b"data: "):
+                at = text.find(b"\n") + 1
+                if not (at and text.startswith(b"event: ") and text.startswith(b"data: ", at)):
+                    return None
+                name = text[7 : at - 1].decode(errors="replace")
+            if text.find(b"\n", at) >= 0:
+                return None
+            events.append(Event(name, text[at + 6 :]))
+        self._first = False  # a byte order mark would have been found to be no name
+        return events
+
     def close(self) -> Iterator[Event]:
         """
         The event without its blank line at the end of the stream, if there is one.
@@ -131,14 +154,15 @@ class BoundaryTracker:
     """
 
     def __init__(self) -> None:
-        self._tail = b"\n\n"  # the start of a stream is a boundary too
+        self.tail = b"\n\n"  # the start of a stream is a boundary too
+        """At most three bytes."""
 
     def feed(self, chunk: bytes) -> None:
-        self._tail = chunk[-3:] if len(chunk) > 2 else (self._tail + chunk)[-3:]  # noqa: PLR2004 - the three bytes
+        self.tail = chunk[-3:] if len(chunk) > 2 else (self.tail + chunk)[-3:]  # noqa: PLR2004 - the three bytes
 
     @property
     def between(self) -> bool:
-        return self._tail.endswith(BLANK_LINES)
+        return self.tail.endswith(BLANK_LINES)
 
 
 def event_bytes(data: bytes, event: str | None = None) -> bytes:

@@ -19,11 +19,10 @@ from attrs import define, evolve, field
 from playwright.async_api import async_playwright, expect
 from provider import COMPLETION, KEYS, answers, before, entry, refuses
 from provider import serving as provider_double
-from running import CODE, CONFIG, Running, chat
+from running import CODE, CONFIG, Running, chat, serve
 
 from sidecar.config import read_text
 from sidecar.routing.decision import Lookup
-from sidecar.server import serve
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

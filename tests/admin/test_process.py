@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import aiohttp
 import pytest
 from attrs import evolve
-from running import CONFIG, chat
+from running import CONFIG, chat, serve
 
 from sidecar import __version__
 from sidecar.admin.dump import InForce
@@ -15,7 +15,6 @@ from sidecar.admin.listeners import Bound, Listeners
 from sidecar.admin.process import Orders, Process
 from sidecar.admin.state import State
 from sidecar.config import read_text
-from sidecar.server import serve
 
 CANARY = "canary-e9b4"
 

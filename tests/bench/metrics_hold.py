@@ -3,9 +3,13 @@ How long a scrape keeps the event loop to itself, beside prometheus_client's enc
 
     python tests/bench/metrics_hold.py [--quick] [--json]      half a minute; --quick, five seconds
 
+A scrape first has everything told that waits for it (`sidecar.telemetry.telling`): each finds as many small answers to
+proxied requests as may wait, with their usage unread, and lines of the access log to be written.
+
 A task beside the scrape does nothing but look at the clock at each turn of the loop: its longest wait is how long a
-request might have waited. The clock is that of the thread, so that what else the machine does is no part of it. All ways take turns; shown are the median scrape's longest wait and the worst of nine in ten,
-and how long the whole scrape took with nobody else there.
+request might have waited. The clock is that of the thread, so that what else the machine does is no part of it. All
+ways take turns; shown are the median scrape's longest wait and the worst of nine in ten, and how long the whole scrape
+took with nobody else there.
 """
 
 import argparse
@@ -15,21 +19,42 @@ import json
 import statistics
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import uvloop
+from aiohttp import HttpVersion11
 from attrs import asdict, frozen
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_latest
 from prometheus_client.registry import Collector
 
+from sidecar.listener.answers import Way
+from sidecar.listener.decisions import Decided
+from sidecar.listener.ended import Ended
+from sidecar.routing.decision import Decision, Lookup, Reason
+from sidecar.routing.session import SessionKey
+from sidecar.telemetry.access import json_line
 from sidecar.telemetry.exposition import GZIP_LEVEL, expose
 from sidecar.telemetry.merge import Merged, reading
 from sidecar.telemetry.meter import Metrics
+from sidecar.telemetry.pseudonym import Pseudonyms
+from sidecar.telemetry.recent import Recent
+from sidecar.telemetry.telling import MOST, Telling
+from sidecar.telemetry.trace import Traces
+from sidecar.upstream.order import Attempted
+from sidecar.wire.formats import Format
 
 GOAL_MS = 1.0
 SIZES = (1000, 5000)
 WORKERS = 4
 OPENMETRICS = "application/openmetrics-text"
+MODEL = "openai/gpt-4o"
+ENDPOINT = "/v1/chat/completions"
+ANSWER = (
+    b'{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"gpt-4o","choices":[{"index":0,"message":'
+    b'{"role":"assistant","content":"%s"},"finish_reason":"stop"}],'
+    b'"usage":{"prompt_tokens":10,"completion_tokens":20,"total_tokens":30}}' % (b"x" * 1000)
+)
 
 
 @frozen
@@ -41,9 +66,48 @@ class Row:
     took_ms: float
 
 
+def ended(number: int) -> Ended:
+    """A proxied request of a pinned session, just over."""
+    now = time.monotonic()
+    decision = Decision((MODEL,), None, Reason.PINNED, Lookup.HIT, pinned=True)
+    way = Way(ENDPOINT, Traces().of({}), decided=Decided(decision, SessionKey(f"s{number}", source="x-session-id")))
+    way.requested, way.model, way.operation = "gpt-4o", MODEL, "chat"
+    way.journal.attempts.append(Attempted(MODEL, MODEL, now, "", "answered", 0.3, 0.3, 200, 0.3))
+    way.journal.unread, way.journal.first_byte_at = (Format.CHAT, "application/json", ANSWER), now
+    return Ended(
+        way,
+        200,
+        None,
+        None,
+        now,
+        now + 0.3,
+        time.time(),
+        "POST",
+        HttpVersion11,
+        "127.0.0.1",
+        "OpenAI/Python 1.99.9",
+        300,
+    )
+
+
+def behind(metrics: Metrics) -> Callable[[], None]:
+    """What leaves `metrics` as far behind as they ever are."""
+    telling = Telling(
+        partial(Ended.record, pseudonyms=Pseudonyms()), [json_line], [metrics.told, Recent(time.time).told]
+    )
+    metrics.before_read(telling.catch_up)
+    those = [ended(number) for number in range(MOST - 1)]
+
+    def wait() -> None:
+        for each in those:
+            telling.told(each)
+
+    return wait
+
+
 def counted(series: int) -> Metrics:
     """About so many series: most are buckets, as they are in a sidecar at work."""
-    metrics = Metrics(models=("openai/gpt-4o",), routes=())
+    metrics = Metrics(models=(MODEL,), routes=())
     lines = sum(len(family.samples) for family in metrics.registry.collect())
     for store in range(max(0, series - lines) // 20):
         metrics.store_counter(f"store{store}", "get")()
@@ -58,7 +122,7 @@ def merged(series: int) -> Merged:
     return everybody
 
 
-async def held(scrape: Callable[[], Awaitable[object]]) -> tuple[float, float]:
+async def held(scrape: Callable[[], Awaitable[object]], wait: Callable[[], None]) -> tuple[float, float]:
     """The longest wait for a turn of the loop while it lasted, and what all of it took, in milliseconds."""
     waits: list[float] = []
 
@@ -72,6 +136,7 @@ async def held(scrape: Callable[[], Awaitable[object]]) -> tuple[float, float]:
 
     task = asyncio.create_task(turn())
     await asyncio.sleep(0)
+    wait()
     began = time.thread_time()
     await scrape()
     took = time.thread_time() - began
@@ -98,14 +163,17 @@ def ways(registry: Collector) -> dict[str, Callable[[], Awaitable[object]]]:
 
 
 async def measured(rounds: int) -> list[Row]:
-    scrapes: dict[tuple[str, int], Callable[[], Awaitable[object]]] = {}
+    scrapes: dict[tuple[str, int], tuple[Callable[[], Awaitable[object]], Callable[[], None]]] = {}
     for series in SIZES:
-        scrapes |= {(way, series): scrape for way, scrape in ways(counted(series).registry).items()}
-        scrapes |= {(f"{way}, of {WORKERS}", series): scrape for way, scrape in ways(merged(series)).items()}
+        metrics = counted(series)
+        wait = behind(metrics)
+        scrapes |= {(way, series): (scrape, wait) for way, scrape in ways(metrics.registry).items()}
+        of_all = ways(merged(series)).items()  # each worker has told everything before its parent writes
+        scrapes |= {(f"{way}, of {WORKERS}", series): (scrape, lambda: None) for way, scrape in of_all}
     found: dict[tuple[str, int], list[tuple[float, float]]] = {key: [] for key in scrapes}
     for _ in range(rounds):
-        for key, scrape in scrapes.items():
-            found[key].append(await held(scrape))
+        for key, (scrape, wait) in scrapes.items():
+            found[key].append(await held(scrape, wait))
     return [_row(way, series, those) for (way, series), those in found.items()]
 
 

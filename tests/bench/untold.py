@@ -23,7 +23,6 @@ from sidecar.listener.passage import Untouched
 from sidecar.server import generation, serving
 from sidecar.server.watching import Watchers
 from sidecar.telemetry.meter import Metrics
-from sidecar.telemetry.pseudonym import Pseudonyms
 from sidecar.telemetry.recent import Recent
 from sidecar.telemetry.trace import Traces
 
@@ -51,7 +50,7 @@ class Untelling(Door):
 
 @asynccontextmanager
 async def unwatched(_config, metrics):
-    yield Watchers(metrics, Recent(time.time), Traces(), Pseudonyms(), (), _nothing)
+    yield Watchers(metrics, Recent(time.time), Traces(), _nothing, _nothing)
 
 
 def deaf(_config, catalog):

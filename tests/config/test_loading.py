@@ -126,7 +126,7 @@ def files(draw):
         tree[name] = draw(st.dictionaries(st.sampled_from(keys), VALUES, max_size=4))
     provider = draw(st.dictionaries(st.sampled_from(["model", "name", "default", "routing_preferences"]), VALUES))
     tree["model_providers"] = [provider | draw(SECRETS)]
-    return yaml.safe_dump(tree, allow_unicode=draw(st.booleans()))
+    return yaml.dump(tree, Dumper=yaml.CSafeDumper, allow_unicode=draw(st.booleans()))
 
 
 @settings(max_examples=150, deadline=None)

@@ -106,6 +106,7 @@ def promtool():
     async def run(*arguments, stdin=b""):
         process = await asyncio.create_subprocess_exec(
             path, *map(str, arguments), cwd=DEPLOY / "prometheus",
+            env={**os.environ, "GOGC": "400"},  # it ends soon: a quarter less time for a few megabytes
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         printed, _ = await process.communicate(stdin)

@@ -78,7 +78,8 @@ async def test_what_a_person_is_told_has_its_names_and_numbers(alerts, promtool,
             for name in re.findall(r'alertname="(\w+)"', sample["labels"])
         }
         story["alert_rule_test"] = [{"eval_time": time, "alertname": name} for time, name in sorted(fired)]
-    stories["tests"] = [story for story in stories["tests"] if story["alert_rule_test"]]
+    last = {asked["alertname"]: story["name"] for story in stories["tests"] for asked in story["alert_rule_test"]}
+    stories["tests"] = [story for story in stories["tests"] if story["name"] in last.values()]
     (tmp_path / "told.yaml").write_text(yaml.safe_dump(stories))
     _, printed = await promtool("test", "rules", tmp_path / "told.yaml")
 

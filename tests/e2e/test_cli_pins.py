@@ -180,7 +180,7 @@ async def test_import_keeps_what_is_there_unless_told_otherwise(ask, tmp_path):
 
 async def test_a_reader_that_goes_away_is_no_error_to_speak_of(at_work, sidecar):
     program = await sidecar("pins", "--admin", at_work.admin)
-    program.process._transport.get_pipe_transport(1).close()
+    program.close_output()
     errors = await program.process.stderr.read()
     assert (await program.process.wait(), errors) == (141, b"")
 

@@ -78,7 +78,7 @@ async def _url(reading):
 async def test_a_reader_of_standard_output_that_goes_away_is_told_once(sidecar, configured):
     program = await sidecar("up", configured(access_log="stdout"), *FREE)
     await program.until("sessions")
-    program.process._transport.get_pipe_transport(1).close()
+    program.close_output()
     for _ in range(3):
         await healthy(program.url, 10)
         await asyncio.sleep(0.2)

@@ -13,6 +13,11 @@ ROOT = Path(__file__).parents[2]
 FREE = ("--port", "0", "--admin-port", "0")
 
 
+@pytest.fixture
+def by_name():
+    return True
+
+
 def decide(url, prompt, **headers):
     body = json.dumps({"messages": [{"role": "user", "content": prompt}]}).encode()
     request = urllib.request.Request(f"{url}/routing/v1/chat/completions", body, headers)  # noqa: S310 - loopback

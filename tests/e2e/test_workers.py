@@ -17,7 +17,7 @@ import pytest
 from attrs import define, field
 from provider import CHAT_EVENTS, END, EVENTS_HEAD, KEYS, before, chunk, entry, serving
 from rawclient import connected, request
-from redis_servers import free_port, redis_server
+from redis_servers import redis_server
 from running import CODE, CONFIG, REASONING, chat
 
 PATIENCE_S = 60
@@ -339,13 +339,10 @@ def test_a_taken_port_is_told_once(redis, tmp_path):
             assert started.errors() == f"sidecar: cannot listen on 127.0.0.1:{port}: Address already in use\n"
 
 
-def test_two_sidecars_with_workers_do_not_share_a_port_unawares(redis, tmp_path):
-    port = free_port()
-    with fleet(tmp_path / "one", shared(redis, "one"), "--port", str(port)) as first:
-        first.read_ports()
-        with fleet(tmp_path / "other", shared(redis, "other"), "--port", str(port)) as second:
-            assert second.process.wait(PATIENCE_S) == 1
-            assert f"cannot listen on 127.0.0.1:{port}" in second.errors()
+def test_two_sidecars_with_workers_do_not_share_a_port_unawares(two, redis, tmp_path):
+    with fleet(tmp_path, shared(redis, "other"), "--port", str(two.port)) as second:
+        assert second.process.wait(PATIENCE_S) == 1
+        assert f"cannot listen on 127.0.0.1:{two.port}" in second.errors()
 
 
 def test_a_configuration_that_a_worker_cannot_start_with_is_told_once(redis, tmp_path):

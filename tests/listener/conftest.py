@@ -4,10 +4,10 @@ import pytest
 from attrs import evolve
 from provider import serving
 from rawclient import connected
+from running import serve
 
 from sidecar.config import read_text
 from sidecar.listener.http import HttpServer
-from sidecar.server import serve
 
 BOTH_PATHS = {"test_door", "test_forward", "test_http", "test_limits", "test_outlet", "test_relay", "test_streams"}
 """What is tried on the fast path and on the public one; all else knows nothing of either."""

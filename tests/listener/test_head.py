@@ -3,6 +3,7 @@
 import pytest
 
 from sidecar.listener.head import Heads
+from sidecar.upstream.headers import Lines
 
 NOW = 784111777
 """RFC 9110, 5.6.7: Sun, 06 Nov 1994 08:49:37 GMT."""
@@ -113,3 +114,16 @@ def test_a_length_that_stands_in_a_value_is_none():
 def test_bytes_that_are_no_utf_8_and_tabs_go_as_they_came():
     name = b"caf\xe9 \xc3\xa9\t.".decode(errors="surrogateescape")
     assert b"\r\nx-name: caf\xe9 \xc3\xa9\t.\r\n" in made([("x-name", name)], body=0).sent
+
+
+@pytest.mark.parametrize("told", [None, 5, 9])
+@pytest.mark.parametrize("body", [None, 0, 5])
+@pytest.mark.parametrize(("method", "status"), [("POST", 200), ("HEAD", 200), ("GET", 204), ("GET", 304)])
+@pytest.mark.parametrize("keeps_alive", [True, False])
+def test_lines_that_are_ready_make_the_same_head_as_the_headers_they_are_of(told, body, method, status, keeps_alive):
+    headers = [("X-A", "1"), *([] if told is None else [("Content-Length", str(told))]), ("Date", "Now")]
+    ready = Lines("".join(f"{name}: {value}\r\n" for name, value in headers).encode(), told, dated=True)
+    for http_10 in (False, True):
+        asked = {"body": body, "http_10": http_10, "keeps_alive": keeps_alive}
+        one, other = (Heads(lambda: NOW).made(method, status, None, each, **asked) for each in (headers, ready))
+        assert one == other

@@ -138,6 +138,23 @@ async def test_a_body_that_comes_in_pieces_behind_a_known_head_is_whole(echo):
     assert seen.known[2:] == [True, True]
 
 
+async def test_a_body_behind_a_known_head_that_is_read_late_is_whole(plainly):
+    """So it is paused: aiohttp's parser, which knows nothing of it, need not be."""
+    echo = Echo()
+
+    async def late(incoming, outlet):
+        await asyncio.sleep(0.02)
+        await echo(incoming, outlet)
+
+    port, body = await plainly(late), b"a" * 2_000_000
+    async with connected(port) as client:
+        for _ in range(KNOWN_AFTER):
+            await asked(client, post())
+        assert (await asked(client, post(body)))["body"] == body.decode()
+        assert (await asked(client, post(b"next")))["body"] == "next"
+    assert echo.known[KNOWN_AFTER]
+
+
 async def test_requests_behind_each_other_are_answered_in_order_known_or_not(echo):
     port, seen, _ = echo
     bodies = [b"1", b"22", b"", b"4444"]

@@ -1,18 +1,22 @@
 """How a reply is poured into an outlet: what is written together, who is paused, what the time is counted as."""
 
 import asyncio
+import gzip
 from types import SimpleNamespace
 
 import pytest
-from multidict import CIMultiDict
 
-from sidecar.listener.journal import Journal
+from sidecar.listener.answers import Way
 from sidecar.listener.passage import untouched
-from sidecar.listener.relay import CLIENT_GONE, relay, relay_untouched
+from sidecar.listener.relay import CLIENT_GONE, READ_LATER_BYTES, relay, relay_untouched
+from sidecar.telemetry.trace import Trace
 from sidecar.upstream.reply import UpstreamReset
+from sidecar.upstream.shape import shape_of
 from sidecar.wire.formats import Format
 
 EVENT = b"data: 1\n\n"
+TRACE = Trace("t", "r-1")
+OURS = Way("/", TRACE).lines()
 ALIVE = b": keep-alive\n\n"
 
 
@@ -22,11 +26,11 @@ class Poured:
     status, reason, is_encoded = 200, "Fine", False
 
     def __init__(self, story=None, kind="text/event-stream", *, ended=False):
-        self.headers = CIMultiDict({"content-type": kind, "content-length": "500"})
-        self.head = b"HTTP/1.1 200 Fine\r\ncontent-type: %b\r\ncontent-length: 500\r\n" % kind.encode()
+        self.lines = [b"HTTP/1.1 200 Fine", b"content-type: %b" % kind.encode(), b"content-length: 500", b""]
+        self.shape = shape_of(self.lines)
         self.content_type, self.content_encoding = kind, ""
         self.is_events = kind == "text/event-stream"
-        self.ended = ended
+        self.is_whole = ended
         self.told = []
         self._story = story
 
@@ -49,13 +53,14 @@ class Kept:
         self.rest = SimpleNamespace(pause=None, resume=None)
 
     def whole(self, status, reason, headers, body, *, closes=False):
-        self.writes.append(("whole", status, reason, headers, body, closes))
+        self.writes.append(("whole", status, reason, headers.sent, body, closes))
 
     def begin(self, status, reason, headers, first=b""):
-        self.writes.append(("begin", status, reason, dict(headers), first))
+        self.writes.append(("begin", status, reason, headers.sent, first))
 
     def write(self, data):
         self.writes.append(data)
+        return not self.gone
 
     def end(self):
         self.writes.append("end")
@@ -76,27 +81,32 @@ class Kept:
 
 
 async def poured(outlet, reply, first=None, *, keepalive_s=15):
-    journal = Journal()
-    code = await relay(
-        outlet,
-        reply,
-        first,
-        headers=CIMultiDict(reply.headers),
-        passage=untouched(Format.CHAT, reply),
-        keepalive_s=keepalive_s,
-        journal=journal,
-    )
-    return code, journal
+    way, passage = Way("/", TRACE), untouched(Format.CHAT, reply)
+    return await relay(outlet, reply, first, ours=way, passage=passage, keepalive_s=keepalive_s), way.journal
 
 
 async def test_a_reply_that_is_here_whole_is_one_write_with_its_head():
-    outlet, journal, body = Kept(), Journal(), b'{"usage":{"prompt_tokens":1,"completion_tokens":2}}'
-    ours, reply = [("x-request-id", "1")], Poured(kind="application/json", ended=True)
-    code = await relay_untouched(outlet, reply, body, form=Format.CHAT, ours=ours, keepalive_s=15, journal=journal)
-    told = b"content-type: application/json\r\ncontent-length: 500\r\nx-request-id: 1\r\n"
+    outlet, way, body = Kept(), Way("/", TRACE), b'{"usage":{"prompt_tokens":1,"completion_tokens":2}}'
+    reply, journal = Poured(kind="application/json", ended=True), way.journal
+    code = await relay_untouched(outlet, reply, body, form=Format.CHAT, ours=way, keepalive_s=15)
+    told = b"content-type: application/json\r\ncontent-length: 500\r\n" + OURS
     assert outlet.writes == [("whole", 200, "Fine", told, body, False)]
     assert (code, journal.bytes_out, journal.first_byte_at is None) == (None, len(body), False)
-    assert journal.account.usage.output == 2
+    assert journal.told().usage.output == 2
+
+
+async def test_only_a_small_answer_is_kept_until_somebody_asks_what_it_cost():
+    async def relayed(body, packing=""):
+        reply, way = Poured(kind="application/json", ended=True), Way("/", TRACE)
+        reply.content_encoding = packing
+        await relay_untouched(Kept(), reply, body, form=Format.CHAT, ours=way, keepalive_s=15)
+        return way.journal
+
+    small = b'{"usage":{"prompt_tokens":1,"completion_tokens":2}}'
+    large = small[:-1] + b',"choices":[],"x":"' + b"x" * READ_LATER_BYTES + b'"}'
+    journals = [await relayed(small), await relayed(large), await relayed(gzip.compress(large), "gzip")]
+    assert [journal.unread is None for journal in journals] == [False, True, True]
+    assert [journal.told().usage.output for journal in journals] == [2, 2, 2]
 
 
 async def test_the_first_bytes_leave_with_the_head_and_each_piece_as_it_comes():
@@ -106,7 +116,7 @@ async def test_the_first_bytes_leave_with_the_head_and_each_piece_as_it_comes():
 
     outlet = Kept()
     assert (await poured(outlet, Poured(story), EVENT))[0] is None
-    assert outlet.writes == [("begin", 200, "Fine", {"content-type": "text/event-stream"}, EVENT), EVENT, "end"]
+    assert outlet.writes == [("begin", 200, "Fine", b"content-type: text/event-stream\r\n" + OURS, EVENT), EVENT, "end"]
 
 
 async def test_a_stream_that_is_here_whole_ends_without_being_poured():

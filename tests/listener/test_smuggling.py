@@ -5,11 +5,11 @@ import asyncio
 import pytest
 from attrs import evolve
 from provider import KEYS, before, entry
+from running import serve
 from smuggling import echo, nginx, played
 from smuggling_table import HIDDEN, TABLE
 
 from sidecar.config import read_text
-from sidecar.server import serve
 
 PATHS = ("fast", "public")
 

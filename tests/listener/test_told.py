@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from functools import partial
 
 import aiohttp
 from provider import (
@@ -28,8 +29,10 @@ from running import chat
 from sidecar.errors import Draining
 from sidecar.listener.body import Bodies
 from sidecar.listener.door import Door
+from sidecar.listener.ended import Ended
 from sidecar.listener.http import HttpServer
 from sidecar.telemetry.pseudonym import Pseudonyms
+from sidecar.telemetry.telling import Telling
 from sidecar.telemetry.trace import Traces
 
 ENDPOINT = "/v1/chat/completions"
@@ -339,15 +342,14 @@ async def test_a_pin_says_that_its_model_was_ejected_even_when_nobody_asked_it_f
     assert (story["reason"], story["answered_by"]) == ("provider_ejected", "openai/second")
 
 
-def a_door(*tellers, forwarder=None):
+def a_door(tells, forwarder=None):
     return Door(
         bodies=Bodies(1000, 1.0),
         decider=None,
         proxy=None,
         forwarder=forwarder,
-        tellers=tellers,
+        tells=tells,
         traces=Traces(),
-        pseudonyms=Pseudonyms(),
         cors_origins=(),
         clock=time.monotonic,
         wall=time.time,
@@ -360,14 +362,15 @@ async def test_a_teller_that_breaks_costs_nobody_an_answer(caplog):
     def breaks(_record):
         raise RuntimeError
 
-    door = a_door(breaks, told.append)
-    server = await asyncio.get_running_loop().create_server(HttpServer(door), "127.0.0.1", 0)
+    telling = Telling(partial(Ended.record, pseudonyms=Pseudonyms()), [breaks, told.append])
+    server = await asyncio.get_running_loop().create_server(HttpServer(a_door(telling.told)), "127.0.0.1", 0)
     async with (
         server,
         aiohttp.ClientSession() as client,
         client.get(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/healthz") as answer,
     ):
         assert (answer.status, await answer.json()) == (200, {"status": "ok"})
+    telling.catch_up()
     assert "in telemetry" in caplog.text
     assert [record.endpoint for record in told] == ["/healthz"], "the others are told all the same"
 

@@ -23,10 +23,9 @@ from provider import (
     then_cut,
 )
 from rawclient import connected, request
-from running import CODE, chat
+from running import CODE, chat, serve
 
 from sidecar.config import read_text
-from sidecar.server import serve
 from sidecar.telemetry.tracer import STOP_S
 
 TRACE_ID, PARENT_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"

@@ -8,12 +8,11 @@ import sys
 import pytest
 from attrs import evolve
 from redis_servers import redis_server
-from running import CODE, CONFIG, REASONING, chat
+from running import CODE, CONFIG, REASONING, chat, serve
 
 from sidecar.config import read_text
 from sidecar.config.models import Admin, Listener
 from sidecar.errors import ConfigError
-from sidecar.server import serve
 
 
 def shared(url, **more):

@@ -14,13 +14,12 @@ import uvloop
 from provider import CHAT_EVENTS, END, EVENTS_HEAD, chunk, serving
 from rawclient import Client, request
 from redis_servers import redis_server
-from running import CONFIG, chat
+from running import CONFIG, chat, serve
 
 from sidecar import config
 from sidecar.certificates import CannotLoad
 from sidecar.cli import main
 from sidecar.errors import ConfigError
-from sidecar.server import serve
 from sidecar.server.tls import Tls
 
 CHAT = json.dumps(chat()).encode()

@@ -4,7 +4,8 @@ Whether it holds: mixed traffic with trouble all the while, and faults one by on
     run          the command: starts everything, ends it, writes the report
     traffic      clients, a process of their own ──▶ sidecar ──▶ provider    doubles, a process of their own
     trouble      meanwhile: reloads, Redis killed, a sidecar in the place of another, logs rotated, scrapes
-    watching     what the sidecar's process is made of: memory, descriptors, tasks
+    filling      its caches, before memory is judged
+    watching     what the sidecar's process is made of: memory, descriptors, tasks, objects
     verdict      what of all that must hold
     faults       SIGKILL, clocks, disks, descriptors, very many connections: each a function
 

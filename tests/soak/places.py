@@ -25,6 +25,9 @@ ROUTES = (
 DEAD = "openai/dead"
 """A model whose port nobody listens on: its session's first choice is always refused."""
 START_S = 30
+SOAK = {"session_max_entries": 20_000}
+"""Of `routing`, for a soak: pins that live for a minute or so, and no end to their number."""
+SOAK_TTL_S = (60, 80)
 
 
 def config(ports, folder, *, version=0, redis=None, **more):
@@ -126,6 +129,8 @@ class Sidecar:
     admin: int = field(factory=free_port)
     process: Process = None
     past: list = field(factory=list)
+    full_at: dict = field(factory=dict)
+    """Process id -> when its caches were full, by the monotonic clock."""
     environ: dict = field(factory=dict)
     before: object = None
     http: aiohttp.ClientSession = None

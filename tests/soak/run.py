@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from attrs import asdict
 
-from soak import faults, places, verdict
+from soak import faults, filling, places, verdict
 from soak.trouble import Trouble
 from soak.watching import Watch, descriptors
 
@@ -41,10 +41,12 @@ async def soak(wanted, folder):
         everybody = {**ports, places.DEAD: places.refused_port()}
         redis = places.redis(stack, folder) if wanted.redis else None
         sidecar = places.Sidecar(folder, stack)
-        trouble = Trouble(sidecar, everybody, redis)
+        trouble = Trouble(sidecar, everybody, redis, fills=wanted.minutes > verdict.SHORTEST_MINUTES)
         sidecar.write(trouble.text())
         await sidecar.start()
         before = await _state(sidecar)
+        if trouble.fills:
+            await filling.fill(sidecar)
         watch = Watch(sidecar)
         told = await _loaded(wanted, folder, ports, sidecar, trouble, watch)
         told["provider"] = await places.told(ports["openai/alpha"])
@@ -67,8 +69,9 @@ async def _loaded(wanted, folder, ports, sidecar, trouble, watch):
             ),
         )
     finally:
-        for task in meanwhile:
-            task.cancel()
+        async with trouble.changing:  # one that takes over is let take over
+            for task in meanwhile:
+                task.cancel()
         ended = await asyncio.gather(*meanwhile, return_exceptions=True)
     trouble.wrong += [repr(each) for each in ended if not isinstance(each, asyncio.CancelledError | None)]
     return _counted(folder, trouble, time.monotonic() - began)
@@ -145,20 +148,21 @@ async def _settled(sidecar, doubles, before):
 
 
 def grown(watch):
-    resident, objects = watch.resident(), watch.objects()
-    found = {"blocks": asdict(objects) if objects else None, "resident_kb": None}
-    if resident:
-        found["resident_kb"] = {
-            name: value if name == "minutes" else value / 1000 for name, value in asdict(resident).items()
-        }
     samples = watch.longest
     return {
-        **found,
+        "processes": [_shown(growth) for growth in watch.grown(filling.STEADY_S)],
         "samples": [
             (round(s.at_s, 1), s.resident_bytes, s.descriptors, s.blocks)
             for s in samples[:: max(1, len(samples) // 300)]
         ],
     }
+
+
+def _shown(growth):
+    found = asdict(growth)
+    resident = found.pop("resident_bytes")
+    kilo = {name: value if name == "minutes" else value / 1000 for name, value in resident.items()}
+    return {**found, "resident_kb": kilo}
 
 
 def machine():

@@ -3,12 +3,14 @@
 import asyncio
 import os
 import signal
+import time
 from collections import Counter
 
 import aiohttp
 from attrs import define, field
 
-from .places import config
+from . import filling
+from .places import SOAK, SOAK_TTL_S, config
 
 TAKE_OVER_S = 60
 REDIS_AWAY_S = 1.5
@@ -24,13 +26,15 @@ class Trouble:
     did: Counter = field(factory=Counter)
     wrong: list = field(factory=list)
     version: int = 0
+    fills: bool = False
+    """Whether the caches of one that took over are filled."""
     changing: asyncio.Lock = field(factory=asyncio.Lock)
     """Held while one sidecar takes over from another: a signal would go to the one that leaves."""
 
     def text(self):
-        return config(
-            self.ports, self.sidecar.folder, version=self.version, redis=self.redis.url if self.redis else None
-        )
+        routing = {**SOAK, "session_ttl_seconds": SOAK_TTL_S[self.version % 2]}
+        redis = self.redis.url if self.redis else None
+        return config(self.ports, self.sidecar.folder, version=self.version, redis=redis, routing=routing)
 
     async def reload(self, every_s):
         """By signal, by the admin port, by the file alone; and now and then a bad one, which is to change nothing."""
@@ -108,10 +112,9 @@ class Trouble:
 
     async def take_over(self, times_s):
         """At these times, in seconds from now."""
-        passed = 0
+        began = time.monotonic()
         for at_s in times_s:
-            await asyncio.sleep(at_s - passed)
-            passed = at_s
+            await asyncio.sleep(began + at_s - time.monotonic())
             async with self.changing:
                 await self.replaced()
 
@@ -126,3 +129,5 @@ class Trouble:
         self.did["taken over"] += 1
         if code != 0:
             self.wrong.append(f"the one that was taken over from ended with {code}")
+        if self.fills:
+            await filling.fill(self.sidecar)

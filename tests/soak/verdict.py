@@ -4,8 +4,11 @@ from attrs import frozen
 
 GROWTH_KB_PER_MINUTE = 256
 """What memory may surely grow by: a leak of 10 bytes a request at 1,000 requests a second is 600 KB a minute."""
+GROWTH_BLOCKS_PER_MINUTE = 3000
+"""Of Python's allocator, which is what objects are made of: at 150 requests a second, a third of one for each."""
 SHORTEST_MINUTES = 2.0
-"""Of less, a slope says nothing but that caches fill."""
+"""Of less, a slope says nothing."""
+MOST_KINDS = 12
 SPARE_DESCRIPTORS = 2
 """A look at the admin port may still be on its way out."""
 OF_REDIS = 8
@@ -35,7 +38,7 @@ def checks(found):
         f"{len(found['trouble']['wrong'])} otherwise",
     )
     yield Check("it ends in good order", found["exit_code"] == 0, f"exit code {found['exit_code']}")
-    yield memory(found["memory"])
+    yield from memory(found["memory"])
     spare = SPARE_DESCRIPTORS + (OF_REDIS if found["store"] == "redis" else 0)
     for name, most in (("descriptors", spare), ("tasks", 0)):
         before, after = found["before"][name], found["after"][name]
@@ -46,12 +49,21 @@ def checks(found):
 
 
 def memory(found):
-    slope = found["resident_kb"]
-    if slope is None or slope["minutes"] < SHORTEST_MINUTES:
-        return Check("memory is flat after warm-up", None, "too short to tell")
+    """For each process that served for long enough with full caches."""
+    judged = [each for each in found["processes"] if each["resident_kb"]["minutes"] >= SHORTEST_MINUTES]
+    if not judged:
+        yield Check("memory is flat once caches are full", None, "too short to tell")
+    for each in judged:
+        yield _flat(each, "resident_kb", "KB", GROWTH_KB_PER_MINUTE)
+        yield _flat(each, "blocks", "blocks", GROWTH_BLOCKS_PER_MINUTE)
+
+
+def _flat(found, name, unit, most):
+    slope = found[name]
     surely = slope["per_minute"] - 2 * slope["spread"]
-    said = f"{slope['per_minute']:+.0f} ± {slope['spread']:.0f} KB per minute over {slope['minutes']:.1f} minutes"
-    return Check("memory is flat after warm-up", surely < GROWTH_KB_PER_MINUTE, said)
+    said = f"{slope['per_minute']:+.0f} ± {slope['spread']:.0f} {unit} per minute over {slope['minutes']:.1f} minutes"
+    what = {"resident_kb": "memory is", "blocks": "its objects are"}[name]
+    return Check(f"{what} flat once caches are full (process {found['pid']})", surely < most, said)
 
 
 def report(found, made):
@@ -81,12 +93,15 @@ MARKS = {True: "holds", False: "FAILS", None: "–"}
 
 
 def _memory_lines(found):
-    for name, unit in (("resident_kb", "KB"), ("blocks", "blocks of Python's allocator")):
-        if slope := found[name]:
+    for each in found["processes"]:
+        for name, unit in (("resident_kb", "KB"), ("blocks", "blocks of Python's allocator")):
+            slope = each[name]
             yield (
-                f"{name}: {slope['per_minute']:+.1f} ± {slope['spread']:.1f} {unit} per minute, from {slope['first']:.0f} to {slope['last']:.0f} "
-                f"(after warm-up, {slope['minutes']:.1f} minutes)"
+                f"{name} of process {each['pid']}: {slope['per_minute']:+.1f} ± {slope['spread']:.1f} {unit} per minute, "
+                f"from {slope['first']:.0f} to {slope['last']:.0f} in {slope['minutes']:.1f} minutes"
             )
+        more = list(each["kinds"].items())[:MOST_KINDS]
+        yield "  objects: " + (", ".join(f"{kind} {count:+d}" for kind, count in more) or "no more of any kind")
 
 
 def _latency_lines(found):

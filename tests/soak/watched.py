@@ -15,16 +15,18 @@ from pathlib import Path
 
 from sidecar.cli import main
 
-MOST = 25
+FEW = 20
+"""Kinds of which there are fewer are not told."""
 
 
 def counts():
     """Without what was there from the start: `loop.settle` hides that from the collector."""
     found = gc.get_objects()
     kinds = Counter(type(each).__qualname__ for each in found)
+    kinds = {kind: count for kind, count in kinds.most_common() if count >= FEW}
     tasks = [each for each in found if isinstance(each, asyncio.Task) and not each.done()]
     names = Counter(task.get_coro().__qualname__ for task in tasks)
-    return {"tasks": len(tasks), "names": names, "objects": len(found), "kinds": dict(kinds.most_common(MOST))}
+    return {"tasks": len(tasks), "names": names, "objects": len(found), "kinds": kinds}
 
 
 def tell(server):

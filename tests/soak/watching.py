@@ -1,5 +1,5 @@
 """
-What the sidecar's process is made of over time, and whether it grows.
+What the sidecar's process is made of over time, and whether it grows once its caches are full.
 
 Resident memory moves in steps and its neighbours in time are alike, so a line through all samples would seem far surer
 than it is. The samples are put into a dozen blocks in order of time, and the line is laid through their means by least
@@ -16,10 +16,10 @@ from pathlib import Path
 import aiohttp
 from attrs import define, field, frozen
 
-WARM_UP = 0.2
-"""The share of a process's samples that does not count."""
 BLOCKS = 12
 EVERY_S = 0.5
+LOOKS_EVERY_S = 20.0
+"""At its objects, by kind: that holds it for some ten milliseconds."""
 
 
 @frozen
@@ -44,8 +44,18 @@ class Slope:
 
     @property
     def surely(self):
-        """What it grows by at least: 0 where it may be standing still."""
-        return max(0.0, self.per_minute - 2 * self.spread)
+        """What it grows by at least."""
+        return self.per_minute - 2 * self.spread
+
+
+@frozen
+class Growth:
+    """Of one process, since its caches were full. `kinds`: of objects, and how many more there were at the end."""
+
+    pid: int
+    resident_bytes: Slope
+    blocks: Slope
+    kinds: dict
 
 
 def resident_bytes(pid):
@@ -56,11 +66,8 @@ def descriptors(pid):
     return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
 
 
-def slope(points):
-    """Of [(seconds, value), …], without the warm-up; None where there are too few."""
-    left = points[int(len(points) * WARM_UP) :]
-    if len(left) < BLOCKS:
-        return None
+def slope(left):
+    """Of [(seconds, value), …], at least `BLOCKS`."""
     size = len(left) / BLOCKS
     means = [_mean(left[int(n * size) : int((n + 1) * size)]) for n in range(BLOCKS)]
     middle_x, middle_y = _mean(means)
@@ -81,14 +88,20 @@ class Watch:
 
     sidecar: object
     samples: dict = field(factory=dict)
+    kinds: dict = field(factory=dict)
+    """Process id -> [(when, kind -> how many objects), …]."""
 
     async def go_on(self):
+        looked_at = 0.0
         while True:
             with suppress(OSError, aiohttp.ClientError, ValueError, TimeoutError):
                 pid = self.sidecar.pid
                 blocks = await self._blocks()
                 sample = Sample(time.monotonic(), resident_bytes(pid), descriptors(pid), blocks)
                 self.samples.setdefault(pid, []).append(sample)
+                if sample.at_s - looked_at > LOOKS_EVERY_S:
+                    looked_at = sample.at_s
+                    self.kinds.setdefault(pid, []).append((looked_at, (await self.sidecar.counts())["kinds"]))
             await asyncio.sleep(EVERY_S)
 
     async def _blocks(self):
@@ -101,10 +114,19 @@ class Watch:
         """The samples of the process that served longest."""
         return max(self.samples.values(), key=lambda samples: samples[-1].at_s - samples[0].at_s, default=[])
 
-    def resident(self):
-        """Slope in bytes."""
-        return slope([(sample.at_s, sample.resident_bytes) for sample in self.longest])
+    def grown(self, steady_s):
+        """A Growth of each process that served on for long enough when its caches had been full for `steady_s`."""
+        for pid, full_at in self.sidecar.full_at.items():
+            since = full_at + steady_s
+            left = [each for each in self.samples.get(pid, []) if each.at_s >= since and each.blocks is not None]
+            if len(left) >= BLOCKS:
+                resident = slope([(each.at_s, each.resident_bytes) for each in left])
+                blocks = slope([(each.at_s, each.blocks) for each in left])
+                yield Growth(pid, resident, blocks, self._more(pid, since))
 
-    def objects(self):
-        """Slope in blocks of Python's allocator."""
-        return slope([(sample.at_s, sample.blocks) for sample in self.longest if sample.blocks is not None])
+    def _more(self, pid, since):
+        looks = [kinds for at_s, kinds in self.kinds.get(pid, []) if at_s >= since]
+        if not looks:
+            return {}
+        more = {kind: count - looks[0].get(kind, 0) for kind, count in looks[-1].items()}
+        return dict(sorted(((kind, count) for kind, count in more.items() if count > 0), key=lambda each: -each[1]))

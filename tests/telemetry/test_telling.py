@@ -11,9 +11,14 @@ from sidecar.telemetry.recent import Recent
 from sidecar.telemetry.telling import MOST, Telling
 
 
+def itself(record):
+    """What makes a record of what is one already."""
+    return record
+
+
 async def test_records_are_told_to_each_teller_in_their_order_once_there_are_many():
     one, other = [], []
-    telling = Telling([one.append, other.append])
+    telling = Telling(itself, [one.append, other.append])
     records = [record(status=200 + n) for n in range(MOST)]
     for each in records[:-1]:
         telling.told(each)
@@ -24,7 +29,7 @@ async def test_records_are_told_to_each_teller_in_their_order_once_there_are_man
 
 async def test_a_record_that_stays_alone_is_told_all_the_same():
     told = asyncio.Queue()
-    telling = Telling([told.put_nowait])
+    telling = Telling(itself, [told.put_nowait])
     for _ in range(2):  # each time anew
         alone = record()
         telling.told(alone)
@@ -33,7 +38,7 @@ async def test_a_record_that_stays_alone_is_told_all_the_same():
 
 async def test_each_record_is_told_once_whoever_catches_up_first():
     told = []
-    telling = Telling([told.append])
+    telling = Telling(itself, [told.append])
     for _ in range(3):
         telling.told(record())
     telling.catch_up()
@@ -43,7 +48,7 @@ async def test_each_record_is_told_once_whoever_catches_up_first():
 
 async def test_after_the_end_everything_is_told_at_once():
     told = []
-    telling = Telling([told.append])
+    telling = Telling(itself, [told.append])
     telling.told(record())
     telling.stop()
     assert len(told) == 1
@@ -56,7 +61,7 @@ async def test_a_teller_that_fails_costs_the_others_nothing_and_is_told_to_the_l
         raise ValueError("no room")
 
     told = []
-    telling = Telling([fail, told.append])
+    telling = Telling(itself, [fail, told.append])
     telling.told(record())
     telling.told(record())
     with caplog.at_level(logging.ERROR):
@@ -64,9 +69,46 @@ async def test_a_teller_that_fails_costs_the_others_nothing_and_is_told_to_the_l
     assert (len(told), len(caplog.records)) == (2, 2)
 
 
+async def test_a_counter_is_told_of_all_at_once_and_before_the_others():
+    told = []
+    telling = Telling(itself, [lambda record: told.append(record.status)], [lambda *records: told.append(len(records))])
+    for status in (200, 404):
+        telling.told(record(status=status))
+    telling.catch_up()
+    assert told == [2, 200, 404]
+
+
+async def test_a_counter_that_fails_costs_the_others_nothing_and_is_told_to_the_log(caplog):
+    def fail(*_records):
+        raise ValueError("no room")
+
+    told, counted = [], []
+    telling = Telling(itself, [told.append], [fail, lambda *records: counted.extend(records)])
+    telling.told(record())
+    with caplog.at_level(logging.ERROR):
+        telling.catch_up()
+    assert (len(told), len(counted), len(caplog.records)) == (1, 1, 1)
+
+
+async def test_a_record_is_made_when_it_is_told_and_one_that_cannot_be_made_costs_the_others_nothing(caplog):
+    made, told = [], []
+
+    def make(status):
+        made.append(status)
+        return record(status=int(status))
+
+    telling = Telling(make, [told.append])
+    for status in ("200", "none", "404"):
+        telling.told(status)
+    assert not made
+    with caplog.at_level(logging.ERROR):
+        telling.catch_up()
+    assert ([each.status for each in told], len(caplog.records)) == ([200, 404], 1)
+
+
 async def test_who_reads_finds_what_was_told_a_moment_ago():
     metrics, recent = Metrics(models=["a/b"], routes=()), Recent(lambda: 1_700_000_000.0)
-    telling = Telling([metrics.told, recent.told])
+    telling = Telling(itself, [], [metrics.told, recent.told])
     metrics.before_read(telling.catch_up)
     recent.before_read(telling.catch_up)
     decided = record(endpoint="/x", decision=Decision(("a/b",), None, Reason.NO_ROUTES, Lookup.NONE))

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
 import pytest
+from msgspec import structs
 from provider import answers, hangs, in_turn, refuses, serving
 from running import CONFIG
 
@@ -12,12 +13,14 @@ from sidecar.config import read_text
 from sidecar.config.catalog import Catalog
 from sidecar.config.models import CircuitBreakers, Config, OutlierDetection, Provider
 from sidecar.errors import RequestError
+from sidecar.upstream.asking import Unwritable
 from sidecar.upstream.client import open_client
 from sidecar.upstream.dispatch import Dispatcher
 from sidecar.upstream.failover import Policy, Trip
 from sidecar.upstream.health import Fault, Health
 from sidecar.upstream.order import ABANDONED, ANSWERED, Answered, Exhausted, Order
 from sidecar.upstream.places import Places
+from sidecar.upstream.refusal import Cause
 from sidecar.wire.formats import Format
 
 MODELS = ("openai/a", "openai/b")
@@ -53,8 +56,8 @@ async def dispatching(story):
         )
 
 
-def order(body_for=lambda _target, _rank: b"{}"):
-    return Order(MODELS, Format.CHAT, "POST", "/v1/chat/completions", (), body_for, "r-1")
+def order(body_for=lambda _target, _rank: b"{}", headers=(), **more):
+    return Order(MODELS, Format.CHAT, "POST", "/v1/chat/completions", lambda: headers, body_for, "r-1", **more)
 
 
 def places(dispatcher):
@@ -127,6 +130,53 @@ async def test_what_the_first_candidate_cannot_be_asked_is_the_clients_mistake_a
         with pytest.raises(RequestError):
             await dispatcher.send(sent)
         assert (sent.attempts, dispatcher.watch.told, double.requests) == ([], [], [])
+
+
+async def test_what_cannot_be_written_is_sent_to_nobody_and_is_no_providers_fault():
+    async with dispatching(answers(b"{}")) as (dispatcher, double):
+        outcome = await dispatcher.send(structs.replace(order(), method="POST / HTTP/1.1\r\nx: y"))
+        assert isinstance(outcome, Exhausted)
+        assert isinstance(outcome.refusal.error, Unwritable)
+        assert [made.failure.cause for made in outcome.trip.made] == [Cause.NOT_PORTABLE] * 2
+        assert (double.requests, places(dispatcher)) == ([], [(0, 0), (0, 0)])
+        assert dispatcher.means.health.snapshot(0) == ()
+
+
+async def test_a_head_that_is_known_is_sent_with_what_is_of_this_request_only():
+    async with dispatching(answers(b"{}")) as (dispatcher, double):
+        head = object()
+        for number in (1, 2):
+            told = {"head": head, "traceparent": f"00-{number}", "headers": [("X-A", "a")]}
+            outcome = await dispatcher.send(structs.replace(order(**told), request_id=f"r-{number}"))
+            await outcome.close()
+        names = ("x-a", "x-request-id", "traceparent", "content-length")
+        assert [[sent.one(name) for name in names] for sent in double.requests] == [
+            ["a", "r-1", "00-1", "2"],
+            ["a", "r-2", "00-2", "2"],
+        ]
+
+
+async def test_each_attempt_of_a_request_that_is_traced_has_a_span_of_its_own():
+    spans = iter("ab")
+    async with dispatching(in_turn(refuses(503, {}), answers(b"{}"))) as (dispatcher, double):
+
+        def span():
+            name = next(spans)
+            return name, f"00-{name}"
+
+        sent = order(span=span, traceparent="00-never")
+        outcome = await dispatcher.send(sent)
+        await outcome.close()
+        assert [made.span_id for made in sent.attempts] == ["a", "b"]
+        assert [asked.one("traceparent") for asked in double.requests] == ["00-a", "00-b"]
+
+
+async def test_an_answer_that_is_closed_leaves_its_connection_to_the_next():
+    async with dispatching(answers(b"{}")) as (dispatcher, double):
+        for _ in range(3):
+            outcome = await dispatcher.send(order())
+            await outcome.close()
+        assert (double.opened, dispatcher.means.client.connections()) == (1, {("active",): 0, ("idle",): 1})
 
 
 def test_a_pin_moves_though_the_ejection_ended_while_another_answered():

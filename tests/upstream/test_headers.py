@@ -1,17 +1,23 @@
 """Headers on their way: what crosses, what stops, what is added."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from multidict import CIMultiDict
 
 from sidecar.config.models import Provider, Secret
-from sidecar.upstream.answer import Answer
-from sidecar.upstream.headers import Outgoing, relayed, to_client
+from sidecar.upstream.answer import Answer, Malformed
+from sidecar.upstream.asking import Beginnings, Heads
+from sidecar.upstream.headers import ANOTHER, AS_IT_IS, FILTERED, UNCOUNTED, Outgoing, relayed, to_client
+from sidecar.upstream.order import Order
 from sidecar.upstream.target import target_of
 from sidecar.wire.formats import Format
 
 KEY = Secret("our-key")
+HOST = "api.example"
 
 
 def target(model="openai/m", client_format=Format.CHAT, **settings):
@@ -19,9 +25,25 @@ def target(model="openai/m", client_format=Format.CHAT, **settings):
     return target_of(Provider(model, model, **settings), model, client_format)
 
 
-def sent(client, to=None, **options):
-    options.setdefault("request_id", "r-1")
-    return CIMultiDict(Outgoing(to or target()).of(client, **options))
+def sent(client, to=None, *, request_id="r-1", traceparent=None, rewritten=False, **options):
+    """What stands in the head of a request: the same, whether it is made anew or remembered of an earlier one."""
+    to = to or target()
+    heads = Heads(HOST, str, Outgoing(to), Beginnings())
+    order = Order((), to.client_format, "POST", "/v1/x", lambda: client, None, request_id, received=b"{}", **options)
+    earlier = replace(order, head=object(), request_id="an earlier one")
+    again = replace(earlier, headers=None, request_id=request_id)  # a request whose headers nobody may ask for
+    body, trace = b"[]" if rewritten else b"{}", traceparent or "00-ours"
+    heads.of(earlier, "00-earlier", body)
+    assert heads.of(again, trace, body) == heads.of(order, trace, body)
+    return read(heads.of(order, traceparent, body), framing="content-length: 2")
+
+
+def read(head, framing):
+    """The headers, but for those that belong to the place and to the body."""
+    first, host, *headers, length, end, rest = head.decode("utf-8", "surrogateescape").split("\r\n")
+    assert (first, length.lower(), end, rest) == ("POST /v1/x HTTP/1.1", framing, "", "")
+    pairs = [tuple(header.split(": ", 1)) for header in headers]
+    return CIMultiDict(pairs if host == f"Host: {HOST}" else [("Host", host.removeprefix("Host: ")), *pairs])
 
 
 def test_end_to_end_headers_cross_in_order_in_their_own_case_and_with_repeats():
@@ -135,6 +157,12 @@ def test_configured_headers_take_the_place_of_anybody_elses():
     assert [headers.getall(name) for name in configured] == [["ours"], ["Custom 1"], ["us"]]
 
 
+def test_the_file_may_say_the_requests_id_and_its_trace_itself():
+    configured = {"X-Request-Id": Secret("fixed"), "traceparent": Secret("00-fixed")}
+    headers = sent([("traceparent", "00-theirs")], target(headers=configured), traceparent="00-ours")
+    assert [headers.getall(name) for name in configured] == [["fixed"], ["00-fixed"]]
+
+
 def test_configured_headers_never_frame_the_body():
     configured = {"Content-Length": Secret("1"), "Transfer-Encoding": Secret("chunked"), "Connection": Secret("close")}
     assert set(sent([], target(headers=configured))) == {"x-request-id", "Authorization"}
@@ -156,6 +184,14 @@ def test_the_request_id_is_ours_and_so_is_the_trace_when_there_is_one():
 def test_accept_encoding_is_the_clients_where_its_answer_is_relayed_as_it_comes():
     assert sent([("Accept-Encoding", "gzip, br")])["accept-encoding"] == "gzip, br"
     assert "accept-encoding" not in sent([])
+
+
+@pytest.mark.parametrize("client", [[("Accept-Encoding", "gzip"), ("accept-encoding", "br")], []])
+def test_an_answer_that_must_be_plain_is_asked_for_plain_whatever_the_client_can_read(client):
+    assert sent(client, plain=True).getall("accept-encoding") == ["identity"]
+    assert sent(client, target("groq/m", Format.MESSAGES), plain=True).getall("accept-encoding") == ["identity"]
+    configured = target(headers={"accept-encoding": Secret("zstd")})
+    assert sent(client, configured, plain=True).getall("accept-encoding") == ["zstd"]
 
 
 def test_a_translated_request_is_plain_json_both_ways():
@@ -215,13 +251,13 @@ def test_in_its_own_format_a_request_keeps_them_all():
 
 @given(st.lists(st.tuples(st.text(max_size=8), st.text(max_size=8)), max_size=6), st.text(max_size=8))
 def test_no_header_can_hold_another(headers, request_id):
-    for out in (sent(headers, request_id=request_id), to_client(headers, untouched=True, ours=headers)):
+    for out in (sent(headers, request_id=request_id), to_client(headers, ours=headers)):
         assert all("\r" not in text and "\n" not in text and "\0" not in text for pair in out.items() for text in pair)
 
 
 def test_the_providers_headers_come_back_in_order_and_with_repeats():
     provider = [("Date", "d"), ("x-ratelimit-a", "1"), ("Link", "a"), ("link", "b"), ("Content-Length", "3")]
-    assert list(to_client(provider, untouched=True).items()) == provider
+    assert list(to_client(provider).items()) == provider
 
 
 @pytest.mark.parametrize(
@@ -232,11 +268,11 @@ def test_the_providers_headers_come_back_in_order_and_with_repeats():
     ],
 )  # fmt: skip
 def test_what_is_of_the_providers_connection_or_address_or_only_ours_to_say_is_not_relayed(name):
-    assert not to_client([(name, "value")], untouched=True)
+    assert not to_client([(name, "value")])
 
 
 def test_what_the_providers_connection_names_is_not_relayed():
-    assert list(to_client([("Connection", "x-once"), ("X-Once", "1"), ("X-B", "2")], untouched=True)) == ["X-B"]
+    assert list(to_client([("Connection", "x-once"), ("X-Once", "1"), ("X-B", "2")])) == ["X-B"]
 
 
 def test_length_type_and_encoding_are_untrue_of_a_body_that_was_touched():
@@ -247,18 +283,18 @@ def test_length_type_and_encoding_are_untrue_of_a_body_that_was_touched():
         ("Content-Type", "a/b"),
         ("X", "1"),
     ]
-    crossed = to_client(provider, untouched=False, ours=[("Content-Type", "text/event-stream")])
+    crossed = to_client(provider, stays=ANOTHER, ours=[("Content-Type", "text/event-stream")])
     assert list(crossed.items()) == [("X", "1"), ("Content-Type", "text/event-stream")]
 
 
 def test_our_own_headers_take_the_place_of_the_providers():
-    crossed = to_client([("X-Request-Id", "theirs")], untouched=True, ours=[("x-request-id", "r-1")])
+    crossed = to_client([("X-Request-Id", "theirs")], ours=[("x-request-id", "r-1")])
     assert crossed.getall("x-request-id") == ["r-1"]
 
 
 @pytest.mark.parametrize("name", ["Retry-After", "x-should-retry", "request-id", "anthropic-ratelimit-requests-reset"])
 def test_what_a_clients_own_retries_go_by_is_relayed(name):
-    assert to_client([(name, "1")], untouched=False)[name] == "1"
+    assert to_client([(name, "1")], stays=ANOTHER)[name] == "1"
 
 
 OURS = [("x-sidecar-model", "a/b"), ("x-request-id", "r-1")]
@@ -285,25 +321,58 @@ def parsed(text):
     return stripped((name, value) for name, _, value in found)
 
 
-@given(theirs=st.lists(st.tuples(NAMES, VALUES), max_size=8), cors=st.booleans())
-def test_the_lines_of_a_head_cross_as_its_headers_do(theirs, cors):
-    ours = [*OURS, ("vary", "Origin")] if cors else OURS
-    sent = relayed(b"HTTP/1.1 200 OK\r\n" + lines(theirs), ours)
-    crossed = parsed(sent) if isinstance(sent, bytes) else list(sent)
-    assert crossed == list(to_client(stripped(theirs), untouched=True, ours=ours).items())
+def answered(head):
+    answer = Answer()
+    answer.feed(head + b"\r\n")
+    return answer
+
+
+@given(
+    theirs=st.lists(st.tuples(NAMES, VALUES), max_size=8),
+    stays=st.sampled_from([AS_IT_IS, UNCOUNTED, FILTERED, ANOTHER]),
+)
+def test_the_lines_of_a_head_cross_as_its_headers_do(theirs, stays):
+    answer = Answer()
+    with suppress(Malformed):  # a transfer encoding of no known kind
+        answer.feed(b"HTTP/1.1 200 OK\r\n" + lines(theirs) + b"\r\n")
+    if answer.status:
+        sent = relayed(answer, lines(OURS), stays)
+        crossed = to_client(stripped(theirs), stays=stays, ours=OURS).items()
+        assert sent is None or parsed(sent.sent) == list(crossed)
+        listed = [value.lower().strip() for name, value in theirs if name.lower() == "connection"]
+        assert (sent is None) == (listed not in ([], ["keep-alive"], ["close"]))
 
 
 def test_a_head_is_relayed_in_one_piece_and_byte_for_byte():
     theirs = [("Server", "  nginx"), ("Connection", "Keep-Alive"), ("x-caf\u00e9".encode().hex(), "caf\udce9")]
-    sent = relayed(b"HTTP/1.1 200 OK\r\n" + lines(theirs), OURS)
-    assert sent == lines([theirs[0], theirs[2], *OURS])
+    sent = relayed(answered(b"HTTP/1.1 200 OK\r\n" + lines(theirs)), lines(OURS))
+    assert (sent.sent, sent.length, sent.dated) == (lines([theirs[0], theirs[2], *OURS]), None, False)
+
+
+def test_what_a_sender_needs_to_know_of_the_lines_is_told_beside_them():
+    answer = answered(b"HTTP/1.1 200 OK\r\nDATE: Now\r\nContent-length: 0\r\n")
+    told = [relayed(answer, b"", stays) for stays in (AS_IT_IS, UNCOUNTED)]
+    assert [(sent.length, sent.dated) for sent in told] == [(0, True), (None, True)]
 
 
 def test_lines_that_end_without_a_carriage_return_end_with_one_for_the_client():
     answer = Answer()
-    answer.feed(b"HTTP/1.1 200 OK\nServer: nginx\nContent-Length: 0\n\n")
-    assert list(relayed(answer.head, OURS)) == [("Server", "nginx"), ("Content-Length", "0"), *OURS]
+    answer.feed(b"HTTP/1.1 200 OK\nServer: nginx\r\nContent-Length: 0\n\n")
+    assert relayed(answer, lines(OURS)).sent == lines([("Server", "nginx"), ("Content-Length", "0"), *OURS])
 
 
-def test_what_would_be_a_line_of_its_own_in_ours_is_not_sent():
-    assert list(relayed(b"HTTP/1.1 200 OK\r\nA: 1\r\n", [("x-request-id", "1\r\nb: 2")])) == [("A", "1")]
+def test_of_a_head_with_nothing_that_crosses_only_ours_is_left():
+    assert relayed(answered(b"HTTP/1.1 204 No Content\r\nset-cookie: a\r\n"), lines(OURS)).sent == lines(OURS)
+    assert relayed(answered(b"HTTP/1.1 204 No Content\r\n"), lines(OURS)).sent == lines(OURS)
+
+
+@pytest.mark.parametrize(
+    "listed", ["x-once", "close, x-once", "keep-alive\r\nConnection: x-once", "close\r\nconnection:close"]
+)
+def test_where_connection_lists_more_than_what_becomes_of_it_the_names_do_not_tell(listed):
+    answer = answered(b"HTTP/1.1 204 No Content\r\nx-once: 1\r\nConnection: %b\r\n" % listed.encode())
+    assert relayed(answer, lines(OURS)) is None
+
+
+def test_ours_that_are_not_only_ours_are_looked_at_one_by_one():
+    assert relayed(answered(b"HTTP/1.1 204 No Content\r\n"), None) is None

@@ -35,6 +35,17 @@ def test_a_provider_nobody_asked_yet_is_healthy():
     assert health.snapshot(0) == ()
 
 
+def test_all_attempts_but_a_probe_hold_one_ticket_until_the_provider_is_ejected_or_returns():
+    health = Health(OutlierDetection())
+    healthy = [health.begin("a", now) for now in range(3)]
+    fail(health)
+    away = [health.begin("a", now) for now in range(3)]
+    probe, beside = health.begin("a", BASE), health.begin("a", BASE)
+    assert len({*healthy}) == len({*away, beside}) == 1
+    health.succeeded(probe, BASE)
+    assert len({healthy[0], away[0], probe, health.begin("a", BASE)}) == 4
+
+
 def test_failures_in_a_row_eject():
     health = Health(OutlierDetection())
     assert fail(health, times=4) is None

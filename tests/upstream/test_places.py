@@ -1,8 +1,11 @@
 """Waiting for a place at a provider, and giving it back."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sidecar.config.models import CircuitBreakers
 from sidecar.upstream.limits import Overloaded
@@ -73,6 +76,22 @@ async def test_lowered_limits_put_nobody_out_and_let_nobody_in_until_they_hold()
         assert (gates.load("p")[1], waiting.running) == (1, False)
     gates.leave(slots[2])
     assert (gates.load("p"), waiting.running) == ((1, 0), True)
+
+
+@given(st.lists(st.integers(0, 20), max_size=60), st.integers(1, 3), st.integers(0, 3))
+def test_no_limit_is_ever_passed_and_leaving_twice_frees_no_second_place(steps, running, pending):
+    gates, inside, left = places(running, pending), [], []
+    for step in steps:
+        if inside and step > 12:
+            left.append(inside.pop(step % len(inside)))
+            gates.leave(left[-1])
+        elif left and step > 10:
+            gates.leave(left[step % len(left)])
+        else:
+            with suppress(Overloaded):
+                inside.append(gates.enter("p"))
+        assert gates.load("p") == (min(len(inside), running), max(len(inside) - running, 0))
+        assert sum(slot.running for slot in inside) == gates.load("p")[0]
 
 
 async def test_other_limits_hold_for_providers_that_come_later():

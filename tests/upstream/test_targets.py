@@ -1,6 +1,7 @@
 """The table of targets tells what would be found out anew."""
 
 import gc
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,10 @@ from hypothesis import strategies as st
 from sidecar.config.catalog import Catalog
 from sidecar.config.models import Config, Provider, Secret
 from sidecar.errors import ModelNotFound, RequestError
+from sidecar.upstream.asking import Beginnings, Heads
 from sidecar.upstream.headers import Outgoing
+from sidecar.upstream.order import Order
+from sidecar.upstream.origin import authority
 from sidecar.upstream.target import ProviderKeyMissing, target_of, url_for
 from sidecar.upstream.targets import LONG_PATH, MOST_AIMS, MOST_PATHS, Targets
 from sidecar.wire.formats import Format
@@ -49,8 +53,9 @@ def test_what_the_table_has_is_what_would_be_found_out_anew(model, form, request
         assert aim.target == target_of(provider, model, form)
         assert aim.path(request_target) == url_for(aim.target, request_target)
         assert aim.origin[:3] == aim.target.place[:3]
-        sent = [("X-A", "1"), ("Authorization", "Bearer theirs")]
-        assert aim.outgoing.of(sent, request_id="r") == Outgoing(aim.target).of(sent, request_id="r")
+        sent = Order((), form, "POST", request_target, lambda: [("X-A", "1")], None, "r")
+        anew = Heads(authority(aim.origin), partial(url_for, aim.target), Outgoing(aim.target), Beginnings())
+        assert aim.heads.of(sent, None, b"{}") == anew.of(sent, None, b"{}")
 
 
 def test_a_target_is_found_out_once(targets):
@@ -110,4 +115,6 @@ def test_at_home_is_ones_own_entry_or_ones_account(targets):
 
 def test_what_the_table_shows_has_no_key_in_it(targets):
     aim = targets.of("openai/gpt", Format.CHAT)
-    assert not any("k-1" in repr(shown) for shown in (aim, aim.target, aim.outgoing, targets))
+    order = Order((), Format.CHAT, "POST", "/v1/chat/completions", list, None, "r", head=object())
+    assert b"k-1" in aim.heads.of(order, "t", b"{}")
+    assert not any("k-1" in repr(shown) for shown in (aim, aim.target, aim.heads, targets))

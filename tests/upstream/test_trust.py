@@ -10,18 +10,17 @@ import pytest
 import trustme
 from provider import COMPLETION, answers, serving
 from rawclient import connected, request
-from upstream_calls import until
+from running import serve
+from upstream_calls import got, until
 
 from sidecar import config
 from sidecar.config import read_text
 from sidecar.config.catalog import Catalog
 from sidecar.config.models import Config, Provider, Secret, Timeouts
 from sidecar.errors import UpstreamError
-from sidecar.server import serve
 from sidecar.upstream.client import cause_of, open_client
 from sidecar.upstream.connection import Origin
 from sidecar.upstream.refusal import Cause
-from sidecar.upstream.reply import Call
 from sidecar.upstream.target import ProviderKeyMissing, target_of
 from sidecar.upstream.targets import Targets
 from sidecar.upstream.trust import Authorities, Trust, authorities
@@ -57,9 +56,9 @@ def other(tmp_path):
     return Signed(tmp_path / "other.pem")
 
 
-def call(provider, file=None, host="localhost", **told):
+def call(provider, file=None, host="localhost", *, told=None):
     origin = Origin("https", host, provider.port, authorities(file))
-    return Call("p", "GET", origin, "/", told.pop("headers", ()), None, Timeouts(5, 5, 5), **told)
+    return got(origin, host=told, timeouts=Timeouts(5, 5, 5))
 
 
 async def asked(client, *given, **told):
@@ -131,10 +130,10 @@ async def test_another_host_header_changes_nothing_of_what_is_verified(signed, h
         tls.sni_callback = lambda _connection, name, _context: names.append(name)
         async with open_client() as client, serving(tls=tls) as provider:
             if works:
-                await asked(client, provider, signed.path, headers=[("Host", host)])
+                await asked(client, provider, signed.path, told=host)
                 assert provider.last.one("host") == host
             else:
-                assert await refused(client, provider, signed.path, headers=[("Host", host)]) is Cause.TLS
+                assert await refused(client, provider, signed.path, told=host) is Cause.TLS
     assert set(names) == {"localhost"}
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.wire.sse import BoundaryTracker, BrokenStream, Event, EventParser, event_bytes
+from sidecar.wire.sse import BOM, BoundaryTracker, BrokenStream, Event, EventParser, event_bytes
 
 LINES = st.sampled_from(
     [
@@ -169,3 +169,47 @@ def test_every_end_of_an_event_is_a_boundary_and_no_other_place_is(end):
 
 def test_events_are_written_as_they_are_read():
     assert parse(event_bytes(b"{}", "ping") + event_bytes(b"[DONE]")) == [Event("ping", b"{}"), Event(None, b"[DONE]")]
+
+
+PLAIN = st.lists(
+    st.sampled_from(
+        [
+            b"data: 1\n\n",
+            b"event: a\ndata: 2\n\n",
+            b"data:  3\n\n",
+            b"data: \n\n",
+            b"event: \xff\ndata: 4\n\n",
+            b": c\n\n",
+            b"event: a\n\n",
+            b"\n",
+            b"data: 5\r\n\r\n",
+            b"data: 6\ndata: 7\n\n",
+            b"data:8\n\n",
+            b"da",
+            b"event: a\nevent: b\ndata: 9\n\n",
+            b"data: 1\nevent: a\n\n",
+            b"id: 1\ndata: 2\n\n",
+            BOM,
+        ]
+    )
+)
+
+
+@given(before=st.lists(PLAIN.map(b"".join), max_size=2), chunk=PLAIN.map(b"".join))
+def test_whole_events_are_what_feed_makes_of_them_and_leave_nothing_behind(before, chunk):
+    at_once, fed = EventParser(), EventParser()
+    for piece in before:
+        assert list(at_once.feed(piece)) == list(fed.feed(piece))
+    found = at_once.whole(chunk)
+    if found is not None:
+        assert found == list(fed.feed(chunk))
+        assert at_once.idle
+        assert list(at_once.feed(b"data: 1\n\n")) == list(fed.feed(b"data: 1\n\n"))
+
+
+def test_events_as_providers_write_them_are_read_at_once():
+    parser = EventParser(max_event_bytes=100)
+    assert parser.whole(BOM + b"data: 1\n\n") is None
+    assert list(parser.feed(BOM + b"data: 1\n\n")) == [Event(None, b"1")]
+    assert parser.whole(b"event: a\ndata: 2\n\ndata: 3\n\n") == [Event("a", b"2"), Event(None, b"3")]
+    assert parser.whole(b"data: %b\n\n" % (b"1" * 100)) is None

@@ -62,10 +62,11 @@ class Embedding:
         return places
 
     def _unknown(self, word: str) -> Sequence[int]:
+        if len(word) > _LONGEST_WORD:
+            return ()  # and not remembered: a word may be as long as a prompt
         places = self._remembered.get(word)
         if places is None:
-            short = len(word) <= _LONGEST_WORD
-            places = tuple(pieces(bare(word), self._table.index)) if short else ()
+            places = tuple(pieces(bare(word), self._table.index))
             if len(self._remembered) >= _MOST_REMEMBERED:
                 self._remembered.clear()
             self._remembered[word] = places

@@ -81,7 +81,30 @@ class _Chunk(Struct):
     error: object = None
 
 
+class _MoreText(Struct, gc=False):
+    content: str | None = None
+    refusal: object = None
+    reasoning_content: object = None
+    reasoning: object = None
+    tool_calls: object = None
+
+
+class _MoreChoice(Struct, gc=False):
+    index: int | None = 0
+    delta: _MoreText | None = None
+    finish_reason: object = None
+
+
+class _More(Struct, gc=False):
+    """A chunk, as far as it takes to see that it is more of a text and nothing else."""
+
+    choices: list[_MoreChoice] | None = None
+    usage: object = None
+    error: object = None
+
+
 _decoder = msgspec.json.Decoder(_Chunk)
+_more = msgspec.json.Decoder(_More)
 
 
 class ChatReader:
@@ -95,8 +118,27 @@ class ChatReader:
         self._calls = ToolCalls(self._parts, suffix)
         self._flow: type[StreamEvent] | None = None  # the kind of text that runs now
         self._flows = 0
+        self._runs = False  # whether the last event was more of a text that passes
+
+    def running(self, data: bytes) -> str | None:
+        if not self._runs:
+            return None
+        try:
+            chunk = _more.decode(data)
+        except (ValueError, RecursionError):
+            return None
+        if chunk.usage is not None or chunk.error is not None or not chunk.choices or len(chunk.choices) > 1:
+            return None
+        choice = chunk.choices[0]
+        delta = choice.delta
+        if delta is None or choice.finish_reason or choice.index:
+            return None
+        if delta.refusal or delta.reasoning_content or delta.reasoning or delta.tool_calls:
+            return None
+        return delta.content or None
 
     def read(self, event: Event) -> Iterator[StreamEvent]:
+        self._runs = False
         if not event.data:
             return
         if event.data.startswith(b"[DONE]"):
@@ -156,7 +198,9 @@ class ChatReader:
             yield from self._calls.settle()
             self._flow = kind
             self._flows += 1
-        yield from self._parts.put(("text", self._flows), kind(text), len(text))
+        passes = self._parts.put(("text", self._flows), kind(text), len(text))
+        self._runs = kind is TextDelta and bool(passes)
+        yield from passes
 
     def _content(self, parts: list[object]) -> Iterator[StreamEvent]:
         """Mistral: `[{"type": "thinking", "thinking": [{"type": "text", "text"}]} | {"type": "text", "text"}]`."""
@@ -168,7 +212,7 @@ class ChatReader:
     def _end_text(self) -> Sequence[StreamEvent]:
         if self._flow is None:
             return ()
-        self._flow = None
+        self._flow, self._runs = None, False
         return self._parts.end(("text", self._flows))
 
 

@@ -82,7 +82,22 @@ class _Data(Struct):
     error: object = None
 
 
+class _MoreDelta(Struct, gc=False):
+    type: str = ""
+    text: str | None = None
+
+
+class _More(Struct, gc=False):
+    """An event, as far as it takes to see that it is more of a text and nothing else."""
+
+    type: str = ""
+    index: int = 0
+    delta: _MoreDelta | None = None
+    error: object = None
+
+
 _decoder = msgspec.json.Decoder(_Data)
+_more = msgspec.json.Decoder(_More)
 
 
 class MessagesReader:
@@ -96,8 +111,22 @@ class MessagesReader:
         self._stop_sequence: str | None = None
         self._parts = PartQueue()
         self._inputs: dict[int, str] = {}  # of open tool calls, by index: what their start held already
+        self._runs: int | None = None  # the block that the last event was more text of, and passed
+
+    def running(self, data: bytes) -> str | None:
+        if self._runs is None:
+            return None
+        try:
+            event = _more.decode(data)
+        except (ValueError, RecursionError):
+            return None
+        delta = event.delta
+        if delta is None or delta.type != "text_delta" or event.index != self._runs:
+            return None
+        return (delta.text or None) if event.type == "content_block_delta" and not event.error else None
 
     def read(self, event: Event) -> Iterator[StreamEvent]:
+        self._runs = None
         if not event.data:
             return
         data = decode(_decoder, event.data)
@@ -161,7 +190,9 @@ class MessagesReader:
 
     def _delta(self, index: int, delta: _Delta) -> Sequence[StreamEvent]:
         if delta.type == "text_delta" and delta.text:
-            return self._parts.put(index, TextDelta(delta.text), len(delta.text))
+            passes = self._parts.put(index, TextDelta(delta.text), len(delta.text))
+            self._runs = index if passes else None
+            return passes
         if delta.type == "input_json_delta" and delta.partial_json and index in self._inputs:
             return self._parts.put(index, ToolArguments(delta.partial_json), len(delta.partial_json))
         if delta.type == "thinking_delta" and delta.thinking:

@@ -98,7 +98,19 @@ class _Kind(Struct):
     type: str = ""
 
 
+class _More(Struct, gc=False):
+    """An event, as far as it takes to see that it is more of a text and nothing else."""
+
+    type: str = ""
+    output_index: int = 0
+    content_index: int = 0
+    delta: object = None
+    error: object = None
+    response: object = None
+
+
 _decoder = msgspec.json.Decoder(_Data)
+_more = msgspec.json.Decoder(_More)
 _kind_decoder = msgspec.json.Decoder(_Kind)
 _item_decoder = msgspec.json.Decoder(_Item)
 
@@ -123,8 +135,24 @@ class ResponsesReader:
         self._called = False
         self._parts = PartQueue()
         self._open: dict[int, _Open] = {}  # by output_index
+        self._runs: tuple[int, int] | None = None  # the item and its content that the last event was more text of
+
+    def running(self, data: bytes) -> str | None:
+        if self._runs is None:
+            return None
+        try:
+            event = _more.decode(data)
+        except (ValueError, RecursionError):
+            return None
+        text = event.delta
+        if event.type != "response.output_text.delta" or event.error or event.response is not None:
+            return None
+        if (event.output_index, event.content_index) != self._runs or not isinstance(text, str):
+            return None
+        return text or None
 
     def read(self, event: Event) -> Iterator[StreamEvent]:
+        self._runs = None
         if not event.data or event.data.startswith(b"[DONE]"):
             return
         data = decode(_decoder, event.data)
@@ -166,7 +194,9 @@ class ResponsesReader:
         if now.place is not None and now.place != place:
             yield from self._parts.end((item, now.place))
         now.place = place
-        yield from self._parts.put((item, place), kind(text), len(text))
+        passes = self._parts.put((item, place), kind(text), len(text))
+        self._runs = (item, place) if passes and kind is TextDelta else None
+        yield from passes
 
     def _think(self, item: int, place: int, text: str) -> Sequence[StreamEvent]:
         """All of a reasoning item is one part, for one seal closes it."""

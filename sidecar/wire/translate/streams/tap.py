@@ -17,6 +17,8 @@ from sidecar.wire.translate.streams.usage import NOTHING, read_usage
 
 CHAT_WORDS = (b'"usage":{', b'"usage": {', b"[DONE]", b'"error"', b'"finish_reason":"', b'"finish_reason": "')
 """Every event of interest has one of these."""
+WORDS = {Format.MESSAGES: (b"message_", b'"error"'), Format.RESPONSES: (b'"response"', b'"error"')}
+"""Likewise, of the other formats."""
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 """What is longer is not looked at, and neither is what follows."""
 SMALL_BYTES = 4096
@@ -54,12 +56,12 @@ class _Data(Struct):
     response: _Inner | None = None
 
 
-class _Glimpse(Struct):
+class _Glimpse(Struct, gc=False):
     finish_reason: object = None
     usage: object = None
 
 
-class _Glance(Struct):
+class _Glance(Struct, gc=False):
     """An event of chat completions, as far as it takes to see that there is nothing in it."""
 
     usage: object = None
@@ -98,23 +100,12 @@ def _wordless_chat(data: bytes) -> bool:
     return not any(map(data.count, CHAT_WORDS))
 
 
-def _dull_messages(events: bytes) -> bool:
-    return not (events.count(b"message_") or events.count(b'"error"'))
-
-
-def _dull_responses(events: bytes) -> bool:
-    return not (events.count(b'"response"') or events.count(b'"error"'))
-
-
-DULL = {Format.CHAT: _dull_chat, Format.MESSAGES: _dull_messages, Format.RESPONSES: _dull_responses}
-
-
 class UsageTap:
     """Give `feed` every chunk that passes. Never raises: what cannot be read is none of its business."""
 
     def __init__(self, form: Format) -> None:
         self._format = form
-        self._is_dull = DULL[form]
+        self._words = WORDS.get(form)
         self._events: EventParser | None = EventParser(MAX_EVENT_BYTES)
         self._unread = form is Format.CHAT  # its first event is read whatever it holds: for the model
         self._between = not self._unread  # whether whole events that come now can be told at sight
@@ -137,28 +128,48 @@ class UsageTap:
         Whether `chunk` is exactly one event of chat completions with a choice in it and nothing of interest. Then it
         counts as fed; if not, nothing has happened.
         """
-        if not (self._between and chunk.endswith(b"\n\n") and self._format is Format.CHAT):
+        length = len(chunk)
+        if (
+            not (self._between and chunk.endswith(b"\n\n") and chunk.startswith(DATA) and self._words is None)
+            or length > SMALL_BYTES
+            or chunk.find(b"\n") < length - 2
+        ):
             return False
-        seen = _glanced(chunk)
-        if seen is None or not seen.choices or seen.usage or seen.error:
+        try:
+            seen = _glance.decode(chunk[len(DATA) :])
+        except (ValueError, RecursionError):
+            return False
+        if not seen.choices or seen.usage or seen.error:
             return False
         first = seen.choices[0]
         return not (first.finish_reason or first.usage)
 
     def feed(self, chunk: bytes) -> None:
-        if self._between and chunk.endswith(BLANK_LINES) and self._is_dull(chunk):
-            return
+        if self._between and chunk.endswith(BLANK_LINES):
+            if (words := self._words) is None:
+                if _dull_chat(chunk):
+                    return
+            elif not (chunk.count(words[0]) or chunk.count(words[1])):
+                return
         events = self._events
         if events is None:
             return
         try:
-            for event in events.feed(chunk):
-                if self._unread or not self._is_dull(event.data):
-                    self._look(event)
+            for event in events.whole(chunk) or events.feed(chunk):
+                self.see(event)
         except BrokenStream:
             self._events, self._between = None, False
         else:
             self._between = events.idle and not self._unread
+
+    def see(self, event: Event) -> None:
+        """Instead of `feed`, for whoever has the events already."""
+        words = self._words
+        if words is None:
+            if self._unread or not _dull_chat(event.data):
+                self._look(event)
+        elif event.data.count(words[0]) or event.data.count(words[1]):
+            self._look(event)
 
     def _look(self, event: Event) -> None:
         self._unread = False

@@ -39,6 +39,13 @@ StreamIds = Ids
 class Reader(Protocol):
     usage: Usage | None
 
+    def running(self, data: bytes) -> str | None:
+        """
+        The text of an event that only goes on with the text that runs, as nearly all do. None for any other, of which
+        `read` must be asked.
+        """
+        ...
+
     def read(self, event: Event) -> Iterator[StreamEvent]:
         """What `event` means. Raises BrokenStream when it makes no sense."""
         ...
@@ -50,6 +57,10 @@ class Reader(Protocol):
 
 class Writer(Protocol):
     def write(self, event: StreamEvent) -> bytes: ...
+
+    def more(self, text: str) -> bytes:
+        """What `write` gives for more of the text that runs."""
+        ...
 
 
 READERS: dict[Format, type[ChatReader | MessagesReader | ResponsesReader]] = {
@@ -71,6 +82,9 @@ class StreamTranslator:
         """Whether the client got its answer whole, the end of the stream included."""
         self.error: Errored | None = None
         """What the client was told went wrong; nothing comes after it."""
+        self.ended = False
+        """Whether one or the other is so."""
+        self._unreadable = False  # what comes is no stream of events
 
     @property
     def usage(self) -> Usage | None:
@@ -84,31 +98,37 @@ class StreamTranslator:
 
     def feed(self, chunk: bytes) -> bytes:
         """The client's bytes for the provider's next ones; none once the answer is complete or has failed."""
-        self._tap.feed(chunk)
-        return b"" if self._over else self._write_all(self._read(self._events.feed(chunk)))
+        if self._unreadable:
+            return b""
+        out: list[bytes] = []
+        try:
+            for event in self._events.whole(chunk) or self._events.feed(chunk):
+                if not self.ended and (text := self._reader.running(event.data)) is not None:
+                    out.append(self._more(text))  # in which the tap would find nothing
+                    continue
+                self._tap.see(event)
+                if not self.ended:
+                    out.append(self._write_all(self._reader.read(event)))
+        except BrokenStream as exc:
+            self._unreadable = True
+            out.append(self.fail(exc))
+        return out[0] if len(out) == 1 else b"".join(out)
 
     def finish(self) -> bytes:
         """The provider closed its stream in good order: the end of the answer, or an error when there is none."""
-        out = b"" if self._over else self._write_all(self._end())
-        return out if self._over else out + self.fail(BrokenStream("the provider's answer ended in the middle"))
+        out = b"" if self.ended else self._write_all(self._end())
+        return out if self.ended else out + self.fail(BrokenStream("the provider's answer ended in the middle"))
 
     def fail(self, error: SidecarError) -> bytes:
         """The answer broke off, for a reason of ours: an error event; nothing when the answer was already over."""
-        if self._over:
+        if self.ended:
             return b""
         return self._write(Errored(ANTHROPIC_TYPES.get(error.status, "api_error"), error.message, error.code))
 
-    @property
-    def _over(self) -> bool:
-        return self.complete or self.error is not None
-
-    def _read(self, events: Iterable[Event]) -> Iterator[StreamEvent]:
-        for event in events:
-            yield from self._reader.read(event)
-
     def _end(self) -> Iterator[StreamEvent]:
         with suppress(BrokenStream):  # half an event
-            yield from self._read(self._events.close())
+            for event in self._events.close():
+                yield from self._reader.read(event)
         yield from self._reader.finish()
 
     def _write_all(self, events: Iterable[StreamEvent]) -> bytes:
@@ -116,7 +136,7 @@ class StreamTranslator:
         try:
             for event in events:
                 out.append(self._write(event))
-                if self._over:
+                if self.ended:
                     break
         except SidecarError as exc:
             out.append(self.fail(exc))
@@ -128,7 +148,14 @@ class StreamTranslator:
             self.complete = True
         elif type(event) is Errored:
             self.error = event
+        self.ended = self.complete or self.error is not None
         return out
+
+    def _more(self, text: str) -> bytes:
+        try:
+            return self._writer.more(text)
+        except SidecarError as exc:
+            return self.fail(exc)
 
 
 def _writer(target: Format, model: str, ids: Ids, *, include_usage: bool) -> Writer:

@@ -58,6 +58,7 @@ class _Counts(Struct):
 
 
 _decoder = msgspec.json.Decoder(_Counts, strict=False)
+_NO_INPUT_DETAILS, _NO_OUTPUT_DETAILS = _InputDetails(), _OutputDetails()
 
 
 def read_usage(form: Format, raw: Raw, before: Usage | None) -> Usage | None:
@@ -79,8 +80,8 @@ def read_usage(form: Format, raw: Raw, before: Usage | None) -> Usage | None:
 
 
 def _from_openai(counts: _Counts, asked: int, said: int) -> Usage:
-    inside = counts.prompt_tokens_details or counts.input_tokens_details or _InputDetails()
-    outside = counts.completion_tokens_details or counts.output_tokens_details or _OutputDetails()
+    inside = counts.prompt_tokens_details or counts.input_tokens_details or _NO_INPUT_DETAILS
+    outside = counts.completion_tokens_details or counts.output_tokens_details or _NO_OUTPUT_DETAILS
     cached = inside.cached_tokens or counts.prompt_cache_hit_tokens or counts.cached_tokens or 0
     return Usage(asked, said, cached, inside.cache_write_tokens or 0, outside.reasoning_tokens or 0)
 
@@ -90,7 +91,7 @@ def _from_messages(counts: _Counts, before: Usage) -> Usage:
     read = _or(counts.cache_read_input_tokens, before.cache_read)
     created = _or(counts.cache_creation_input_tokens, before.cache_write)
     uncached = _or(counts.input_tokens, _uncached(before))
-    details = counts.output_tokens_details or _OutputDetails()
+    details = counts.output_tokens_details or _NO_OUTPUT_DETAILS
     return evolve(
         before,
         input=uncached + read + created,

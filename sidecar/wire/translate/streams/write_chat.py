@@ -48,6 +48,11 @@ class ChatWriter:
         self._calls = -1
         self._custom: str | None = None  # the function that stands for the custom tool that is called now
         self._pieces: list[str] = []  # what came of its arguments
+        # What stands before and behind a text: 0.5 µs for each of thousands, not 2.
+        self._before, _, self._behind = self._delta({"content": "\0"}).rpartition(b'"\\u0000"')
+
+    def more(self, text: str) -> bytes:
+        return b"%b%b%b" % (self._before, encode(text), self._behind)
 
     def write(self, event: StreamEvent) -> bytes:  # noqa: C901, PLR0911 - a table of cases
         match event:

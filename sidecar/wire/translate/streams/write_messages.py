@@ -38,6 +38,10 @@ STOP_REASONS = {
     Stop.TOOLS: "tool_use",
     Stop.REFUSED: "refusal",
 }
+MORE = (
+    b"event: content_block_delta\n"
+    b'data: {"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":%b}}\n\n'
+)
 TEXT: Json = {"type": "text", "text": ""}
 THINKING: Json = {"type": "thinking", "thinking": "", "signature": ""}
 
@@ -75,6 +79,9 @@ class MessagesWriter:
                 return _error(event)
             case Ping():
                 return _event("ping")
+
+    def more(self, text: str) -> bytes:
+        return MORE % (self._index, encode(text)) if self._open else self.write(TextDelta(text))
 
     def _start(self, usage: Usage) -> bytes:
         message: Json = {

@@ -46,6 +46,11 @@ FAILED = {
 }
 """Kinds of errors that have a code of their own here; the others are `server_error`."""
 INCOMPLETE = {Stop.LENGTH: "max_output_tokens", Stop.REFUSED: "content_filter"}
+MORE = (
+    b"event: response.output_text.delta\n"
+    b'data: {"type":"response.output_text.delta","sequence_number":%d,"item_id":%b,"output_index":%d,'
+    b'"content_index":0,"delta":%b,"logprobs":[]}\n\n'
+)
 UNKNOWN: dict[str, object] = {
     "background": False,
     "error": None,
@@ -89,6 +94,16 @@ class ResponsesWriter:
             return self._write(event)
         cut = isinstance(event, Finished) and event.stop in INCOMPLETE
         return self._close("incomplete" if cut else "completed") + self._write(event)
+
+    def more(self, text: str) -> bytes:
+        item = self._item
+        size = len(text) + PIECE_BYTES
+        if type(item) is not Message or self._ended or self._kept_bytes + size > MAX_ANSWER_BYTES:
+            return self.write(TextDelta(text))
+        self._kept_bytes += size
+        item.pieces.append(text)
+        self._sequence += 1
+        return MORE % (self._sequence - 1, encode(item.id), item.index, encode(text))
 
     def _write(self, event: StreamEvent) -> bytes:  # noqa: PLR0911 - a table of cases
         match event:
