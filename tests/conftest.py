@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 from attrs import evolve
 from doubles import Endpoint, says
+from forks import forks
 from hypothesis import HealthCheck, settings
 from running import CONFIG, Running, serve
 
@@ -26,6 +27,13 @@ def pytest_collection():
     finally:
         gc.freeze()
         gc.enable()
+
+
+@pytest.fixture(scope="session")
+def imported():
+    """The program, imported once for those tests that are not about its imports: half a second less for each start."""
+    with forks() as made:
+        yield made
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from sidecar.routing.side_calls import KNOWN, side_call_of
 from sidecar.telemetry.trace import Trace
 from sidecar.wire.answer import DecisionBody, encode
 from sidecar.wire.formats import Format
+from sidecar.wire.growth import Texts
 from sidecar.wire.request import Request, parse
 
 MAX_PREFERENCES_BYTES = 64 * 1024
@@ -65,6 +66,7 @@ class Decider:
         """Whether more than its name makes a session."""
         self._reads_all = policy.implicit_sessions or policy.route_on_user_only
         self._clock = clock
+        self._texts = Texts()
 
     async def decide(self, form: Format, request: Incoming, body: bytes) -> Asked:
         """`body`: the request's. Raises RequestError, as its parts do: then nothing was changed."""
@@ -72,7 +74,7 @@ class Decider:
         if head is None or named is None or self._tells_apart or (self._know_side_calls and head.product in KNOWN):
             return await self._looked_at(form, request.headers, body, request.remote or "")
         # Of such a head nothing counts but the session's name: 9 looks into the headers less.
-        asked = parse(form, body, in_whole=self._reads_all)
+        asked = parse(form, body, in_whole=self._reads_all, texts=self._texts, session=named)
         ask = Ask(asked.model, asked.conversation, self._naming.own(named), None, partial(self._preferences, asked))
         return Asked(asked, Decided(await self._router.route(ask, self._clock()), ask.session), body)
 
@@ -80,7 +82,8 @@ class Decider:
         """Of a request from the address `peer`."""
         control = control_of(headers[PIN_CONTROL]) if PIN_CONTROL in headers else None
         # Without a name among the headers there is hardly a pin: the classifier will want to read what is said.
-        asked = parse(form, body, in_whole=self._reads_all or not self._naming.is_told(headers))
+        told = self._naming.told(headers)
+        asked = parse(form, body, in_whole=self._reads_all or told is None, texts=self._texts, session=told)
         ask = self._ask(headers, asked, self._naming.of(headers, asked, peer), control)
         return Asked(asked, Decided(await self._router.route(ask, self._clock()), ask.session), body)
 

@@ -50,12 +50,12 @@ class Naming:
         drift = Drift(policy.session_max_entries) if policy.implicit_sessions else None
         return cls(sources(policy.session_sources), Callers(policy, key, named=named), key, drift)
 
-    def is_told(self, headers: Mapping[str, str]) -> bool:
-        """Whether there is a header that may name a session; what it says is not looked at."""
-        for name in self._headers:  # noqa: SIM110 - `any` would make a generator first: 0.5 µs
+    def told(self, headers: Mapping[str, str]) -> str | None:
+        """What the first header says that may name a session, as it came; None without one."""
+        for name in self._headers:
             if name in headers:
-                return True
-        return False
+                return headers[name]
+        return None
 
     def own(self, session_id: str) -> SessionKey | None:
         """The session that `X-Session-Id` names, which says `session_id`, where nobody's are told apart."""

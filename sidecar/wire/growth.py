@@ -24,7 +24,7 @@ from msgspec import Struct
 
 LONG_BYTES = 16 * 1024
 """A shorter body is read as fast as its beginning is looked up."""
-MOST_BYTES = 16 * 1024 * 1024
+MOST_BYTES = 4 * 1024 * 1024
 """Of the bodies that are kept, all together: those of the conversations that were carried on last."""
 HEAD_BYTES = 512
 """One session may be several conversations, with sub-agents say, which begin differently."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from attrs import define
-from e2e.forks import Process, forks
+from forks import Process
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,17 +46,10 @@ class Program:
         return self.process.returncode, errors.decode()
 
 
-@pytest.fixture(scope="session")
-def imported():
-    """The program, imported once for those tests that are not about its imports: half a second less for each start."""
-    with forks() as made:
-        yield made
-
-
 @pytest.fixture
-def by_name():
-    """Whether the program is always started by its name."""
-    return False
+def by_name(request):
+    """Whether the program is started by its name, whatever it is asked to do."""
+    return getattr(request, "param", False)
 
 
 @pytest.fixture

@@ -13,9 +13,7 @@ ROOT = Path(__file__).parents[2]
 FREE = ("--port", "0", "--admin-port", "0")
 
 
-@pytest.fixture
-def by_name():
-    return True
+by_its_name = pytest.mark.parametrize("by_name", [True], ids=["by its name"], indirect=True)
 
 
 def decide(url, prompt, **headers):
@@ -30,6 +28,7 @@ async def output(program):
     return program.process.returncode, out.decode(), errors.decode()
 
 
+@by_its_name
 async def test_up_without_a_file_says_so_serves_and_stops_with_0(sidecar):
     program = await sidecar("up", *FREE)
     await program.until("sessions")
@@ -63,6 +62,7 @@ async def test_a_file_that_is_not_there_is_a_sentence_and_78(sidecar):
     assert (code, "nowhere.yaml" in errors, "Traceback" in errors) == (78, True, False)
 
 
+@by_its_name
 async def test_a_port_that_is_taken_is_a_sentence_and_1(sidecar):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

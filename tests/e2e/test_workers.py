@@ -7,14 +7,13 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from contextlib import closing, contextmanager, suppress
 
 import pytest
 from attrs import define, field
+from forks import Popen
 from provider import CHAT_EVENTS, END, EVENTS_HEAD, KEYS, before, chunk, entry, serving
 from rawclient import connected, request
 from redis_servers import redis_server
@@ -42,7 +41,7 @@ def shared(redis, prefix, **telemetry):
 class Fleet:
     """The program with its workers."""
 
-    process: subprocess.Popen
+    process: Popen
     folder: object
     port: int = 0
     admin: int = 0
@@ -123,27 +122,30 @@ def alive(pid):
         return False
 
 
-@contextmanager
-def fleet(folder, config, *arguments):
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(config)
-    command = [sys.executable, "-m", "sidecar.cli", "up", "config.yaml", "--admin-port", "0", *arguments]
-    with (folder / "err").open("wb") as err:
-        process = subprocess.Popen(  # noqa: S603 - our own command line
-            command, cwd=folder, stdout=subprocess.PIPE, stderr=err, stdin=subprocess.DEVNULL,
-            env={"PATH": os.environ["PATH"], "TMPDIR": str(folder), **KEYS},
-        )  # fmt: skip
-    try:
-        yield Fleet(process, folder)
-    finally:
-        process.stdout.close()
-        if process.poll() is None:
-            process.terminate()
-            process.wait(PATIENCE_S)
+@pytest.fixture(scope="module")
+def fleet(imported):
+    """`with fleet(folder, config, …) as started`: the parent is forked; its workers are started by their name."""
+
+    @contextmanager
+    def begun(folder, config, *arguments):
+        (folder / "config.yaml").write_text(config)
+        words = ["up", "config.yaml", "--admin-port", "0", *arguments]
+        environ = {"PATH": os.environ["PATH"], "TMPDIR": str(folder), **KEYS}
+        with (folder / "err").open("wb") as err:
+            process = imported.begin(words, folder, environ, err)
+        try:
+            yield Fleet(process, folder)
+        finally:
+            process.stdout.close()
+            if process.poll() is None:
+                process.terminate()
+                process.wait(PATIENCE_S)
+
+    return begun
 
 
 @pytest.fixture(scope="module")
-def two(redis, tmp_path_factory):
+def two(fleet, redis, tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
     with fleet(folder, shared(redis, "two", access_log=str(folder / "access.log")), "--port", "0") as started:
         yield started.read_ports()
@@ -303,7 +305,7 @@ def test_all_lines_of_the_access_log_are_whole(two):
     assert {line["status"] for line in lines} == {200}
 
 
-def test_lines_of_two_workers_in_one_pipe_are_whole(redis, tmp_path):
+def test_lines_of_two_workers_in_one_pipe_are_whole(fleet, redis, tmp_path):
     with fleet(tmp_path, shared(redis, "pipe", access_log="stdout"), "--port", "0") as started:
         started.read_ports()
         threads = [threading.Thread(target=lambda: [started.decide("x" * 200) for _ in range(50)]) for _ in range(4)]
@@ -315,7 +317,7 @@ def test_lines_of_two_workers_in_one_pipe_are_whole(redis, tmp_path):
     assert {line["endpoint"] for line in lines} == {DECIDE}
 
 
-def test_workers_without_a_parent_end_and_leave_nothing(redis, tmp_path):
+def test_workers_without_a_parent_end_and_leave_nothing(fleet, redis, tmp_path):
     with fleet(tmp_path, shared(redis, "orphans"), "--port", "0") as started:
         started.read_ports()
         workers = started.workers()
@@ -329,7 +331,7 @@ def test_workers_without_a_parent_end_and_leave_nothing(redis, tmp_path):
             probe.bind(("127.0.0.1", started.port))
 
 
-def test_a_taken_port_is_told_once(redis, tmp_path):
+def test_a_taken_port_is_told_once(fleet, redis, tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -339,13 +341,13 @@ def test_a_taken_port_is_told_once(redis, tmp_path):
             assert started.errors() == f"sidecar: cannot listen on 127.0.0.1:{port}: Address already in use\n"
 
 
-def test_two_sidecars_with_workers_do_not_share_a_port_unawares(two, redis, tmp_path):
+def test_two_sidecars_with_workers_do_not_share_a_port_unawares(fleet, two, redis, tmp_path):
     with fleet(tmp_path, shared(redis, "other"), "--port", str(two.port)) as second:
         assert second.process.wait(PATIENCE_S) == 1
         assert f"cannot listen on 127.0.0.1:{two.port}" in second.errors()
 
 
-def test_a_configuration_that_a_worker_cannot_start_with_is_told_once(redis, tmp_path):
+def test_a_configuration_that_a_worker_cannot_start_with_is_told_once(fleet, redis, tmp_path):
     config = shared(redis, "broken", access_log=str(tmp_path / "nowhere" / "access.log"))
     with fleet(tmp_path, config, "--port", "0") as started:
         assert started.process.wait(PATIENCE_S) == 1
@@ -353,7 +355,7 @@ def test_a_configuration_that_a_worker_cannot_start_with_is_told_once(redis, tmp
         assert len(started.errors().splitlines()) == 1
 
 
-def test_a_drain_closes_the_port_of_all_and_the_admin_port_goes_on(redis, tmp_path):
+def test_a_drain_closes_the_port_of_all_and_the_admin_port_goes_on(fleet, redis, tmp_path):
     with fleet(tmp_path, shared(redis, "drain"), "--port", "0") as started:
         started.read_ports()
         assert started.ask("POST", "/drain_listeners?graceful")[0] == 200
@@ -371,7 +373,7 @@ ASK = request(
 
 
 @pytest.mark.parametrize("signals", [1, 2])
-async def test_a_signal_lets_streams_finish_and_a_second_one_cuts_them(redis, tmp_path, signals):
+async def test_a_signal_lets_streams_finish_and_a_second_one_cuts_them(fleet, redis, tmp_path, signals):
     gate = asyncio.Event()
 
     async def story(call):
@@ -399,7 +401,7 @@ async def test_a_signal_lets_streams_finish_and_a_second_one_cuts_them(redis, tm
     assert (code, "Traceback" in started.errors()) == (signals - 1, False)
 
 
-def test_a_worker_that_cannot_start_again_is_tried_until_it_can(redis, tmp_path):
+def test_a_worker_that_cannot_start_again_is_tried_until_it_can(fleet, redis, tmp_path):
     folder = tmp_path / "logs"
     folder.mkdir()
     with fleet(tmp_path, shared(redis, "again", access_log=str(folder / "access.log")), "--port", "0") as started:

@@ -199,3 +199,14 @@ def test_the_seconds_a_pin_lasts_are_rounded_up_but_for_the_dust_of_clock_arithm
     decision = Decision(("openai/gpt-4o",), None, Reason.NO_MATCH, expires_in_s=left_s)
     body = json.loads(decision_body(Decided(decision, SessionKey("s")), Trace("0" * 32, "r")))
     assert body["expires_in"] == told
+
+
+async def test_a_long_conversation_that_is_carried_on_is_judged_like_any_other(start):
+    sidecar = await start()
+    said = chat(CODE)["messages"] * 400
+    for count in (397, 398, 400):
+        _, body, _ = await sidecar.decide({"model": "x", "messages": said[:count]}, X_Session_Id="run-1")
+        assert body["pinned"] is (count > 397)
+    wrong = {"model": "x", "messages": [*said, {"role": 1}]}
+    status, body, _ = await sidecar.decide(wrong, X_Session_Id="run-1")
+    assert (status, body["error"]["param"]) == (400, "messages[400].role")

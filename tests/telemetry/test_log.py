@@ -18,22 +18,29 @@ log = logging.getLogger('sidecar.test')
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
 
-def said(story, form=LogFormat.TEXT, level="info"):
-    """What a program writes on standard error."""
-    program = f"{BEGIN}set_up({level!r}, LogFormat({form.value!r}))\n{story}"
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)  # noqa: S603
-    return ended.stderr
+@pytest.fixture
+def said(imported):
+    """`said(story)`: what a program writes on standard error."""
+
+    def tell(story, form=LogFormat.TEXT, level="info"):
+        return imported.told(f"{BEGIN}set_up({level!r}, LogFormat({form.value!r}))\n{story}")[1]
+
+    return tell
 
 
-def events(story, **more):
-    return [json.loads(line) for line in said(story, LogFormat.JSON, **more).splitlines()]
+@pytest.fixture
+def events(said):
+    def tell(story, **more):
+        return [json.loads(line) for line in said(story, LogFormat.JSON, **more).splitlines()]
+
+    return tell
 
 
-def test_text_is_a_line_with_time_level_logger_and_message():
+def test_text_is_a_line_with_time_level_logger_and_message(said):
     assert re.fullmatch(rf"{STAMP} WARNING sidecar\.test it is 3\n", said("log.warning('it is %d', 3)"))
 
 
-def test_json_is_an_object_a_line_with_its_keys_in_order():
+def test_json_is_an_object_a_line_with_its_keys_in_order(said):
     [line] = said("log.error('it is %d', 3, extra={'trace': 'ab'})", LogFormat.JSON).splitlines()
     event = json.loads(line)
     assert re.fullmatch(STAMP, event["time"])
@@ -45,18 +52,18 @@ def test_json_is_an_object_a_line_with_its_keys_in_order():
     ]
 
 
-def test_text_names_the_trace_too():
+def test_text_names_the_trace_too(said):
     assert said("log.error('odd', extra={'trace': 'ab'})").endswith(" sidecar.test odd trace=ab\n")
 
 
 @pytest.mark.parametrize(("level", "heard"), [("debug", "deiw"), ("info", "eiw"), ("warning", "ew"), ("error", "e")])
-def test_the_level_says_what_is_heard(level, heard):
+def test_the_level_says_what_is_heard(events, level, heard):
     story = "log.debug('d'); log.info('i'); log.warning('w'); log.error('e')"
     assert "".join(sorted(event["message"] for event in events(story, level=level))) == heard
 
 
 @pytest.mark.parametrize("form", LogFormat)
-def test_nobody_can_write_a_line_of_their_own(form):
+def test_nobody_can_write_a_line_of_their_own(said, form):
     forged = "x\\n2026-01-31T12:00:00.000Z INFO sidecar forged\\r\\x1b[2J\\u2028\\x85end"
     text = said(f"log.info('%s', '{forged}')", form)
     assert len(text.splitlines()) == 1
@@ -76,7 +83,7 @@ except ValueError:
 """
 
 
-def test_an_exception_is_its_kind_its_causes_and_where_they_were_raised_but_no_message():
+def test_an_exception_is_its_kind_its_causes_and_where_they_were_raised_but_no_message(said):
     text = said(RAISES)
     assert "canary" not in text
     assert text.index("    KeyError\n") < text.index("    ValueError\n")
@@ -84,13 +91,13 @@ def test_an_exception_is_its_kind_its_causes_and_where_they_were_raised_but_no_m
     assert re.search(r'    File "<string>", line \d+, in inner\n', text)
 
 
-def test_in_json_an_exception_is_one_string():
+def test_in_json_an_exception_is_one_string(events):
     [event] = events(RAISES)
     assert event["exception"].count("Traceback") == 2
     assert event["exception"].endswith("\nValueError")
 
 
-def test_what_the_system_says_and_our_own_codes_are_told():
+def test_what_the_system_says_and_our_own_codes_are_told(events):
     story = """
 from sidecar.errors import BodyTooLarge
 for raised in (OSError(28, 'canary', 'canary'), BodyTooLarge('canary'), ExceptionGroup('canary', [KeyError('canary')])):
@@ -107,7 +114,7 @@ for raised in (OSError(28, 'canary', 'canary'), BodyTooLarge('canary'), Exceptio
     ]
 
 
-def test_what_asyncio_tells_of_a_failed_task_does_not_quote_its_error():
+def test_what_asyncio_tells_of_a_failed_task_does_not_quote_its_error(events):
     story = """
 import asyncio, gc
 async def fails(prompt):
@@ -132,7 +139,7 @@ asyncio.run(main())
     assert all(event["exception"].endswith("ValueError") for event in told if event["level"] == "error")
 
 
-def test_warnings_go_the_same_way():
+def test_warnings_go_the_same_way(events):
     [event] = events("import warnings\nwarnings.warn('old', UserWarning)")
     assert (event["logger"], event["level"]) == ("py.warnings", "warning")
     assert "UserWarning: old" in event["message"]
@@ -146,13 +153,13 @@ def test_warnings_go_the_same_way():
         "class Odd:\n    def __del__(self):\n        raise ValueError('canary')\nOdd()",
     ],
 )
-def test_what_nobody_caught_goes_the_same_way(story):
+def test_what_nobody_caught_goes_the_same_way(events, story):
     [event] = events(story)
     assert (event["level"], event["exception"].splitlines()[-1]) == ("critical", "ValueError")
     assert "canary" not in json.dumps(event)
 
 
-def test_arguments_that_do_not_fit_are_not_told():
+def test_arguments_that_do_not_fit_are_not_told(said):
     text = said("log.info('%d of them', 'canary'); log.info('next')")
     assert "canary" not in text
     assert [line.split(" ", 3)[3] for line in text.splitlines()] == ["%d of them", "next"]

@@ -3,7 +3,7 @@ The program without the time it takes to import: a process that has imported it,
 
 A start is half a second of imports, which the project promises to have no effect, and a tenth of everything else. What is
 forked is a process of its own, with its own arguments, environment, folder, streams and signals. What the imports
-themselves need is tried where the program is started by its name, in test_program.py before all.
+themselves need is tried where the program is started by its name, in e2e/test_program.py before all.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ import subprocess
 import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 
 PLACES = 4
 """What goes with an order: three standard streams, and a pipe for the exit code."""
@@ -26,7 +27,7 @@ PLACES = 4
 
 
 def orders(channel):
-    """Forks for each order. In a fork it returns the arguments; here None, once nobody orders any more."""
+    """Forks for each order. In a fork it returns the order; here None, once nobody orders any more."""
     running, waiting = {}, select.poll()
     waiting.register(channel, select.POLLIN)
     while True:
@@ -61,7 +62,15 @@ def _become(order, places):
     os.chdir(order["folder"])
     os.environ.clear()
     os.environ.update(order["environ"])
-    return order["arguments"]
+    return order
+
+
+def obey(order):
+    if (story := order.get("story")) is not None:
+        exec(compile(story, "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102 - as `python -c` does
+        return 0
+    sys.argv = ["sidecar", *order["arguments"]]
+    return cli.main()
 
 
 # In the process of the tests
@@ -105,6 +114,38 @@ class Process:
             pipe.transport.close()
 
 
+class Popen:
+    """As much of subprocess's as the tests ask for."""
+
+    def __init__(self, pid, stdout, code):
+        self.pid, self.stdout, self.returncode = pid, stdout, None
+        self._code = code
+
+    def poll(self):
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout=None):
+        if self.returncode is None:
+            if not select.select([self._code], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(["sidecar"], timeout)
+            with self._code:
+                self.returncode = int(self._code.read())
+        return self.returncode
+
+    def terminate(self):
+        self._send(signal.SIGTERM)
+
+    def kill(self):
+        self._send(signal.SIGKILL)
+
+    def _send(self, sign):
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, sign)
+
+
 class _Pipe:
     """Its end to read from, and for a moment the one to write to."""
 
@@ -125,14 +166,40 @@ class Forks:
         self._channel, self._nothing = channel, nothing
 
     async def start(self, arguments, folder, environ):
+        """The program."""
         pipes = [_Pipe() for _ in range(PLACES - 1)]
         order = {"arguments": arguments, "folder": str(folder), "environ": environ}
-        places = [self._nothing, *(pipe.written for pipe in pipes)]
-        socket.send_fds(self._channel, [json.dumps(order).encode()], places)
-        pid = int(self._channel.recv(100))
+        pid = self._order(order, *(pipe.written for pipe in pipes))
         for pipe in pipes:
             await pipe.open()
         return Process(pid, *pipes)
+
+    def begin(self, arguments, folder, environ, stderr):
+        """The program, for tests without an event loop; standard error goes to a file."""
+        (out, out_written), (code, code_written) = os.pipe(), os.pipe()
+        order = {"arguments": arguments, "folder": str(folder), "environ": environ}
+        pid = self._order(order, out_written, stderr.fileno(), code_written)
+        os.close(out_written)
+        os.close(code_written)
+        return Popen(pid, os.fdopen(out, "rb"), os.fdopen(code, "rb"))
+
+    def told(self, story):
+        """What a Python program prints: (standard output, standard error)."""
+        with TemporaryFile() as out, TemporaryFile() as errors:
+            code, written = os.pipe()
+            self._order(
+                {"story": story, "folder": "/", "environ": {"PATH": os.environ["PATH"]}},
+                out.fileno(), errors.fileno(), written,
+            )  # fmt: skip
+            os.close(written)
+            with os.fdopen(code) as ended:
+                ended.read()
+            return tuple((file.seek(0), file.read().decode())[1] for file in (out, errors))
+
+    def _order(self, order, *places):
+        """Its process id."""
+        socket.send_fds(self._channel, [json.dumps(order).encode()], [self._nothing, *places])
+        return int(self._channel.recv(100))
 
 
 @contextmanager
@@ -155,7 +222,6 @@ if __name__ == "__main__":
     from sidecar import cli, server  # noqa: F401 - not where the tests import this file: they have no use for it
 
     gc.freeze()  # for the forks, which then share it
-    arguments = orders(socket.socket(fileno=int(sys.argv[1])))
-    if arguments is not None:
-        sys.argv = ["sidecar", *arguments]
-        sys.exit(cli.main())
+    order = orders(socket.socket(fileno=int(sys.argv[1])))
+    if order is not None:
+        sys.exit(obey(order))
