@@ -22,12 +22,14 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 
 from aiohttp import HttpVersion, StreamReader
+from msgspec import Struct
 from multidict import CIMultiDictProxy, istr
 
 from sidecar.config.models import Auth, ClientKey, Listener
 from sidecar.errors import InvalidApiKey
 from sidecar.listener.callers import NAMED
 from sidecar.listener.incoming import Incoming, Pairs
+from sidecar.listener.seen import MOST_HEADS
 from sidecar.telemetry.record import Caller
 from sidecar.upstream.headers import CREDENTIALS
 
@@ -46,27 +48,53 @@ Names = tuple[tuple[str, str], ...]
 """A certificate's subject alternative names, as Python tells them: (kind, value)."""
 
 
+class Shown(Struct, frozen=True):
+    """What the headers of a request show: whose key, if anybody's, and which headers hold keys of ours."""
+
+    caller: Caller | None
+    keys: tuple[str, ...]
+    any: bool
+    """Whether there is anything that could be a key."""
+
+
 class Admitted:
     """A request whose caller is known: `sidecar.listener.incoming.Incoming`."""
 
-    head = session = None  # what is known of one beforehand has its keys in it
+    __slots__ = (
+        "_headers", "_keys", "_request", "caller", "head", "method", "path", "raw_path", "remote", "session", "version", "whole"
+    )  # fmt: skip
 
-    __slots__ = ("_request", "caller", "content", "headers", "method", "path", "raw_path", "remote", "version", "whole")
-
-    def __init__(self, request: Incoming, headers: CIMultiDictProxy[str], caller: Caller) -> None:
+    def __init__(self, request: Incoming, keys: tuple[str, ...], caller: Caller) -> None:
+        """`keys`: the headers that are not to go on."""
         self._request = request
+        self._keys = keys
+        self._headers: CIMultiDictProxy[str] | None = None
         self.caller = caller
-        self.headers = headers
+        self.head = request.head  # of the same head the same goes on: what stays behind is told by the head itself
+        self.session = request.session
         self.method: str = request.method
         self.path: str = request.path
         self.raw_path: str = request.raw_path
         self.version: HttpVersion = request.version
         self.remote: str | None = request.remote
-        self.content: StreamReader = request.content
         self.whole: bytes | None = request.whole
+
+    @property
+    def headers(self) -> CIMultiDictProxy[str]:
+        if self._headers is None:
+            headers = self._request.headers.copy()
+            for name in self._keys:
+                headers.popall(name, None)
+            headers[_NAMED] = self.caller.name
+            self._headers = CIMultiDictProxy(headers)
+        return self._headers
 
     def pairs(self) -> Pairs:
         return tuple(self.headers.items())
+
+    @property
+    def content(self) -> StreamReader:
+        return self._request.content
 
     @property
     def content_length(self) -> int | None:
@@ -84,6 +112,7 @@ class Admission:
         self._digest = _keyed(os.urandom(32))
         self._keys = {digest: caller for digest, caller in map(self._known, auth.keys) if digest}
         self._certificates = auth.client_certificates
+        self._shown_by = lru_cache(MOST_HEADS)(lambda head: self._shown(head.headers))
         # Asked with each request of a connection, worked out once for each certificate.
         self._named = lru_cache(_CERTIFICATES)(lambda names: named(names, client_names))
 
@@ -96,21 +125,23 @@ class Admission:
 
     def admit(self, request: Incoming) -> Admitted:
         """Raises InvalidApiKey."""
-        headers = request.headers.copy()
-        caller, shown = None, False
-        for name in _HEADERS:
-            if name in headers:
-                shown = True
-                for value in headers.getall(name):
-                    if (known := self._of_key(value)) is not None:
-                        caller = caller or known
-                        headers.popall(name, None)
+        shown = self._shown(request.headers) if request.head is None else self._shown_by(request.head)
+        caller = shown.caller
         if caller is None and self._certificates:
             caller = self._of_certificate(request.transport)
         if caller is None:
-            raise InvalidApiKey(self._wanted(), challenge=f'{_REALM}, error="invalid_token"' if shown else _REALM)
-        headers[_NAMED] = caller.name
-        return Admitted(request, CIMultiDictProxy(headers), caller)
+            raise InvalidApiKey(self._wanted(), challenge=f'{_REALM}, error="invalid_token"' if shown.any else _REALM)
+        return Admitted(request, shown.keys, caller)
+
+    def _shown(self, headers: CIMultiDictProxy[str]) -> Shown:
+        caller, found = None, [name for name in _HEADERS if name in headers]
+        keys = []
+        for name in found:
+            for value in headers.getall(name):
+                if (known := self._of_key(value)) is not None:
+                    caller = caller or known
+                    keys.append(name)
+        return Shown(caller, tuple(keys), bool(found))
 
     def _known(self, key: ClientKey) -> tuple[bytes, Caller]:
         value = key.key.reveal()

@@ -18,8 +18,8 @@ from sidecar.listener.journal import Journal
 from sidecar.listener.outlet import Outlet
 from sidecar.telemetry.trace import Trace
 from sidecar.upstream.failover import Trip
-from sidecar.upstream.headers import Lines
 from sidecar.upstream.limits import Overloaded
+from sidecar.upstream.relaying import Lines
 from sidecar.wire.answer import error_body
 from sidecar.wire.formats import Format
 

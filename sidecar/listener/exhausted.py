@@ -4,9 +4,9 @@ When no provider answers: a provider's own refusal where one gave any, as it is 
 
 from sidecar.listener.answers import Answer, Exchange, Way, refusal
 from sidecar.listener.incoming import Incoming
-from sidecar.upstream.headers import ANOTHER, AS_IT_IS, to_client
 from sidecar.upstream.order import Exhausted
 from sidecar.upstream.refusal import decoded
+from sidecar.upstream.relaying import ANOTHER, AS_IT_IS, to_client
 from sidecar.wire import translate
 from sidecar.wire.formats import Format
 

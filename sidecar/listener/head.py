@@ -14,7 +14,7 @@ from http import HTTPStatus
 
 from msgspec import Struct
 
-from sidecar.upstream.headers import Lines
+from sidecar.upstream.relaying import Lines
 
 _CONTROLS = bytes((*range(0x09), *range(0x0A, 0x20), 0x7F))
 """What a header may not hold, RFC 9110, 5.5: a line of its own could be made of it."""

@@ -30,8 +30,8 @@ from sidecar.routing.watch import MoveReason
 from sidecar.stores.responses import ResponseStore
 from sidecar.upstream.dispatch import Dispatcher
 from sidecar.upstream.failover import Rank, Trip
-from sidecar.upstream.headers import ANOTHER, FILTERED, to_client
 from sidecar.upstream.order import Answered, Exhausted, Order
+from sidecar.upstream.relaying import ANOTHER, FILTERED, to_client
 from sidecar.upstream.reply import Reply
 from sidecar.upstream.target import Target
 from sidecar.wire import translate

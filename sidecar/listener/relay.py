@@ -16,7 +16,7 @@ from sidecar.listener.head import Headers
 from sidecar.listener.journal import Journal
 from sidecar.listener.outlet import Outlet
 from sidecar.listener.passage import Passage, untouched
-from sidecar.upstream.headers import AS_IT_IS, UNCOUNTED, relayed, to_client
+from sidecar.upstream.relaying import AS_IT_IS, UNCOUNTED, relayed, to_client
 from sidecar.upstream.reply import Reply, UpstreamReset
 from sidecar.wire.formats import Format
 from sidecar.wire.taps import account_of

@@ -11,5 +11,7 @@ Calling providers.
                                                 ├─ outgoing    what it is sent; `upload` is a body that is still coming
                                                 └─ alarm       one timer for all its waits
 
+    answer ─▶ shape ─▶ relaying                 what stands where in a provider's head, and what of it crosses
+
 `endpoint` is the small sibling that classifiers call a model with, and the only one that knows aiohttp's client.
 """

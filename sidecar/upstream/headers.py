@@ -1,5 +1,5 @@
 """
-Which headers cross, and which stop here: from the client to the provider, and from the provider to the client.
+Which headers cross, and which stop here: from the client to the provider, and (`relaying`) back.
 
     client ──▶ end-to-end headers, in order, repeats kept ──▶ + key, configured headers, trace, request id ──▶ provider
     client ◀── + our own                                  ◀── end-to-end headers, in order, repeats kept   ◀── provider
@@ -8,17 +8,10 @@ What stops at a proxy by law: RFC 9110 section 7.6.1. What stops here by choice 
 """
 
 import re
-from collections.abc import Collection, Iterable, Sequence
-from functools import lru_cache
-from itertools import compress
+from collections.abc import Collection
 from operator import itemgetter
-from typing import Protocol
-
-from msgspec import Struct
-from multidict import CIMultiDict
 
 from sidecar.upstream.providers import Auth
-from sidecar.upstream.shape import Shape, told
 from sidecar.upstream.target import Target
 from sidecar.wire.formats import Format
 
@@ -29,7 +22,7 @@ ANTHROPIC_VERSION = "2023-06-01"
 """https://docs.anthropic.com/en/api/versioning"""
 _VERSION = "anthropic-version"
 
-_HOP_BY_HOP = frozenset(
+HOP_BY_HOP = frozenset(
     {
         "connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization",
         "proxy-authentication-info", "te", "trailer", "trailers", "transfer-encoding", "upgrade", "http2-settings",
@@ -38,7 +31,7 @@ _HOP_BY_HOP = frozenset(
 _FRAMING = frozenset({"host", "content-length", "expect"})
 """Written anew for each connection by whoever opens it."""
 _OURS = frozenset({"x-session-id", "x-model-affinity", "x-request-id"})
-_OUR_PREFIX = "x-sidecar-"
+OUR_PREFIX = "x-sidecar-"
 CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
 """Where clients put their keys; of several, the first counts."""
 _COOKIES = frozenset({"cookie", "cookie2"})
@@ -46,10 +39,10 @@ _ACCOUNT = frozenset({"openai-organization", "openai-project", "chatgpt-account-
 """Whose key it is. Beside another key they make a provider refuse it, so they cross only with the client's own."""
 _DIGESTS = frozenset({"content-md5", "digest", "content-digest", "repr-digest"})
 """Untrue of a body that is not, byte for byte, the one that came: RFC 9530, and RFC 2616, 14.15, before it."""
-_OF_THE_BYTES = _DIGESTS | {"content-encoding"}
+OF_THE_BYTES = _DIGESTS | {"content-encoding"}
 
-_NOT_SENT = _HOP_BY_HOP | _FRAMING | _OURS | _COOKIES | frozenset(CREDENTIALS)
-_NOT_CONFIGURED = _HOP_BY_HOP | {"content-length", "expect"}
+_NOT_SENT = HOP_BY_HOP | _FRAMING | _OURS | _COOKIES | frozenset(CREDENTIALS)
+_NOT_CONFIGURED = HOP_BY_HOP | {"content-length", "expect"}
 _FAMILY = {
     Format.MESSAGES: ("openai-", "x-openai-"),
     Format.CHAT: ("anthropic-", "x-anthropic-"),
@@ -57,29 +50,8 @@ _FAMILY = {
 }
 """The prefixes of the other family's headers, which a translated request leaves behind."""
 
-_NOT_RELAYED = _HOP_BY_HOP | frozenset(
-    {
-        # Cookies such as __cf_bm are between the provider and whoever connects to it; ours are stripped on the way
-        # there, and a browser would send them to every provider behind this address.
-        "set-cookie", "set-cookie2",
-        # Both speak of the provider's address, and a client would apply them to ours.
-        "alt-svc", "strict-transport-security",
-    }
-)  # fmt: skip
-_CORS = "access-control-"
-"""A provider's permission to other web sites would be one to use our keys from there. Ours is configured."""
-
-_NEVER = frozenset({"", "connection"})
-"""What `_Known` calls a header that never crosses, and one that says which others do not."""
-AS_IT_IS = _NEVER
-"""What stays here of the headers of a body that is relayed byte for byte, beside what never crosses."""
-UNCOUNTED = _NEVER | {"content-length"}
-"""Likewise, where something may be put into the body."""
-FILTERED = _NEVER | _OF_THE_BYTES | {"content-length", "etag", "accept-ranges"}
-"""Likewise, where something is taken out of it."""
-ANOTHER = FILTERED | {"content-type"}
-"""Likewise, where it is another body."""
-
+NEVER = frozenset({"", "connection"})
+"""What `Known` calls a header that never crosses, and one that says which others do not."""
 MOST_NAMES = 256
 LONG_NAME = 64
 """In characters. A longer one is looked at each time."""
@@ -122,8 +94,8 @@ class Outgoing:
         self._fixed = self._allowed(own) + configured
         self._stays: dict[tuple[bool, bool, bool], frozenset[str]] = {}
         never = _NOT_SENT if target.passthrough_auth else _NOT_SENT | _ACCOUNT
-        foreign = (_OUR_PREFIX, *(_FAMILY[target.interface] if target.translated else ()))
-        self._known = _Known(never, foreign)
+        foreign = (OUR_PREFIX, *(_FAMILY[target.interface] if target.translated else ()))
+        self._known = Known(never, foreign)
 
     def of(
         self,
@@ -146,21 +118,21 @@ class Outgoing:
             client = [header for header in client if header[0].lower() != "accept-encoding"]
             client.append(("Accept-Encoding", "identity"))
         which = (traced, rewritten, decoded)
-        sent = _crossing(client, self._known, self._stays.get(which) or self._staying(*which))
+        sent = let_through(client, self._known, self._stays.get(which) or self._staying(*which))
         if self._passes_key:
             sent += self._allowed(_key(self._target, _clients_key(client)))
         sent += self._fixed
-        sent = _sound(sent)
+        sent = sound(sent)
         if self._needs_version and _VERSION not in map(str.lower, map(_name_of, sent)):
             sent.append((_VERSION, ANTHROPIC_VERSION))
         return sent
 
     def _staying(self, traced: bool, rewritten: bool, decoded: bool) -> frozenset[str]:  # noqa: FBT001 - private
         """The names that do not cross this time, in lower case, beside those that never do."""
-        of_body = _OF_THE_BYTES if decoded or self._target.translated else _DIGESTS if rewritten else frozenset()
+        of_body = OF_THE_BYTES if decoded or self._target.translated else _DIGESTS if rewritten else frozenset()
         of_trace = ("traceparent",) if traced and self.tells_trace else ()
         fixed = (name.lower() for name, _ in self._fixed)
-        stays = self._stays[traced, rewritten, decoded] = _NEVER.union(fixed, of_body, of_trace)
+        stays = self._stays[traced, rewritten, decoded] = NEVER.union(fixed, of_body, of_trace)
         return stays
 
     def _allowed(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -169,74 +141,7 @@ class Outgoing:
         return [header for header in headers if header[0].lower() not in theirs] if theirs else headers
 
 
-def to_client(
-    provider: Headers, *, stays: frozenset[str] = AS_IT_IS, ours: Iterable[tuple[str, str]] = ()
-) -> CIMultiDict[str]:
-    """
-    The headers of the answer to the client: the provider's, and `ours` instead of any that have their names.
-
-    `stays`: what does not cross beside what never does: length, encoding, type and digests of a body that is not
-    relayed byte for byte, of which `ours` say what is true.
-    """
-    ours = list(ours)
-    stays = stays.union(_ANY[name] for name, _ in ours)
-    if any(not _ANY[name] for name, _ in ours):
-        ours = [header for header in ours if _ANY[header[0]]]
-    crossing = _crossing(provider, _RELAYED, stays)
-    crossing += ours
-    return CIMultiDict(_sound(crossing))
-
-
-class Headed(Protocol):
-    """An answer's head in lines, and what stands on which."""
-
-    lines: Sequence[bytes]
-    shape: Shape
-
-
-class Lines(Struct):
-    """Headers that are ready to be sent, and what whoever sends them would have to look for."""
-
-    sent: bytes
-    """Each with the CRLF that ends it."""
-    length: int | None = None
-    """What they say of the body's length."""
-    dated: bool = False
-    """Whether there is a `Date` among them."""
-    connects: bool = False
-    """Whether there is a `Connection`."""
-
-
-def relayed(reply: Headed, ours: bytes | None, stays: frozenset[str] = AS_IT_IS) -> Lines | None:
-    """
-    What `to_client` gives, without taking the head apart: 2 µs where that takes 20. `ours`: lines with names that are
-    always ours, so that nobody else's cross. None where it cannot be told from the names alone, and `to_client` must
-    be asked.
-    """
-    lines, shape = reply.lines, reply.shape
-    if ours is None or (shape.connection and not _only_holds(lines[shape.connection])):
-        return None
-    crossing = shape.found.get(stays) or _crossing_lines(shape, stays)
-    sent = b"%b%b" % (b"\r\n".join(compress(lines, crossing)), ours)
-    at = shape.content_length
-    return Lines(sent, int(lines[at].partition(b":")[2]) if at and crossing[at] else None, shape.dated)
-
-
-@lru_cache(64)
-def _only_holds(line: bytes) -> bool:
-    """Whether a `Connection` lists no names of headers, which would stop here."""
-    return told(line) in _HOLDS
-
-
-def _crossing_lines(shape: Shape, stays: frozenset[str]) -> tuple[bool, ...]:
-    """For each line of a head whether it crosses. The empty last one does, for the line break it brings."""
-    fates = [_RELAYED[name] for name in shape.names]
-    crosses = [fate not in stays and fate not in _OURS_ALWAYS for fate in fates]
-    found = shape.found[stays] = (False, *crosses, any(crosses))
-    return found
-
-
-class _Known(dict[str, str]):
+class Known(dict[str, str]):
     """
     A header's name as it is spelt -> in lower case; empty for one that never crosses. Bounded, because clients and
     providers choose the names. 0.04 µs a header; to find it out each time takes 0.4.
@@ -258,8 +163,8 @@ class _Known(dict[str, str]):
         return fate
 
 
-def _crossing(headers: Headers, known: _Known, stays: Collection[str]) -> list[tuple[str, str]]:
-    """Those that are not in `stays`, where `_NEVER` must be among the names."""
+def let_through(headers: Headers, known: Known, stays: Collection[str]) -> list[tuple[str, str]]:
+    """Those that are not in `stays`, where `NEVER` must be among the names."""
     crossing: list[tuple[str, str]] = []
     listed: list[str] = []
     for header in headers:
@@ -275,19 +180,7 @@ def _crossing(headers: Headers, known: _Known, stays: Collection[str]) -> list[t
     return [header for header in crossing if header[0].lower() not in gone]
 
 
-_OURS_ALWAYS = frozenset(
-    {
-        "x-request-id", "x-sidecar-model", "x-sidecar-route", "x-sidecar-pin", "x-sidecar-attempts",
-        "x-sidecar-failover",
-    }
-)  # fmt: skip
-"""What stops here anyhow under these names, so that ours stand alone."""
-_HOLDS = frozenset({"keep-alive", "close"})
-_RELAYED = _Known(_NOT_RELAYED, (_OUR_PREFIX, _CORS))
-_ANY = _Known((), ())
-
-
-def _sound(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def sound(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """Without those that would end a line, and so be read as another header."""
     # All at once: none has ever been found in what an HTTP parser let through.
     values = "".join(map(_value_of, headers))

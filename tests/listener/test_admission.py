@@ -234,6 +234,24 @@ async def test_a_provider_that_repeats_our_refusal_is_not_taken_for_us(start):
     assert (said.status, said.one("x-sidecar-error")) == (401, None)
 
 
+@pytest.mark.parametrize("ours", ["x-sidecar-key", "x-api-key", "authorization"])
+async def test_a_head_that_is_known_lets_in_as_it_did_and_its_key_still_stays_here(start, ours):
+    """It is known from its third time on."""
+    async with serving() as provider:
+        sidecar = await start(passing(provider.url))
+        body = json.dumps({**chat(), "model": "openai/gpt"}).encode()
+        theirs = "authorization: Bearer theirs" if ours != "authorization" else "x-api-key: theirs"
+        async with connected(sidecar.port) as client:
+            for key, status in [(PLANNER, 200)] * 5 + [(REVIEWER, 200)] * 4:
+                await client.send(request("POST", "/v1/chat/completions", f"{ours}: {key}", theirs, body=body))
+                assert (await client.heard()).status == status
+        for _ in range(4):
+            said = await ask(sidecar.port, f"{ours}: nobodys", theirs, target="/v1/chat/completions", body=body)
+            assert said.status == 401
+    assert [received.one("authorization") for received in provider.requests] == ["Bearer theirs"] * 9
+    assert not any(key.encode() in received.head for key in (PLANNER, REVIEWER) for received in provider.requests)
+
+
 # By itself
 
 
@@ -241,7 +259,7 @@ class Asked:
     """As much of a request as is looked at."""
 
     method, path, raw_path = "GET", "/", "/"
-    version = remote = content = whole = transport = None
+    version = remote = content = whole = transport = head = session = None
 
     def __init__(self, *headers):
         self.headers = CIMultiDictProxy(CIMultiDict(headers))

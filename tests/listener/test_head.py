@@ -3,7 +3,7 @@
 import pytest
 
 from sidecar.listener.head import Heads
-from sidecar.upstream.headers import Lines
+from sidecar.upstream.relaying import Lines
 
 NOW = 784111777
 """RFC 9110, 5.6.7: Sun, 06 Nov 1994 08:49:37 GMT."""

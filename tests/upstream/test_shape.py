@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.upstream.answer import Answer
-from sidecar.upstream.headers import AS_IT_IS, relayed
+from sidecar.upstream.relaying import AS_IT_IS, relayed
 from sidecar.upstream.shape import BLANK, shape_of, told
 
 HEADERS = st.lists(
