@@ -206,6 +206,8 @@ def _check_cache(draft: Draft, reading: Reading) -> None:
         reading.mistake(node.at("snapshot"), "is for type memory: pins in Redis outlive this process")
     if cache.type is CacheKind.MEMORY and cache.url is not None:
         reading.warn(node.at("url"), "is not used: the type is memory")
+    if cache.type is CacheKind.MEMORY and cache.copies:
+        reading.warn(node.at("copies"), "is not used: the type is memory")
     if draft.workers > 1 and cache.type is CacheKind.MEMORY:
         why = "each process would have pins of its own, and a session that comes to another would change its model"
         reading.mistake(draft.node.at("workers"), f"must be 1 unless routing.session_cache is of type redis: {why}")

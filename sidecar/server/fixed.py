@@ -30,6 +30,7 @@ FIXED = (
     "routing.session_cache.command_timeout_s",
     "routing.session_cache.flight_wait_s",
     "routing.session_cache.breaker",
+    "routing.session_cache.copies",
     "routing.session_cache.snapshot",
     "routing.session_cache.snapshot_interval_s",
     "responses_state",

@@ -85,6 +85,7 @@ async def _shared(policy: Routing, metrics: Metrics, table: PinTable) -> AsyncIt
             key_prefix=cache.key_prefix,
             flight_wait_s=cache.flight_wait_s,
             unreadable=metrics.store_error_counter("redis", "unreadable"),
+            copies=cache.copies,
         )
         watch = StoreWatch(
             partial(metrics.store_counter, "redis"),
@@ -93,9 +94,8 @@ async def _shared(policy: Routing, metrics: Metrics, table: PinTable) -> AsyncIt
         )
         settled = partial(metrics.store_settled, "redis")
         most = policy.session_max_entries
-        async with SharedStore(
-            near, far, cache, most=most, clock=time.monotonic, watch=watch, settled=settled
-        ) as store:
+        shared = SharedStore(near, far, cache, most=most, clock=time.monotonic, watch=watch, settled=settled)
+        async with aclosing(far), shared as store:
             yield Remembered(store, near, table, store.describe_now, far)
 
 

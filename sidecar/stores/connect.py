@@ -9,11 +9,13 @@ A Redis by its URL: one server, by TCP, TLS or a socket file; the master that Se
 names is trusted besides the system's. A user and a password may stand in
 the URL; those that the configuration has beside it come first. They are for the data servers, not for Sentinels.
 
-It speaks RESP2, which every Redis, Valkey and proxy does; RESP3 has nothing that pins need.
+It speaks RESP2, which every Redis, Valkey and proxy does; RESP3 is tried where there are to be copies (`tracked`).
 """
 
+import asyncio
 import re
 import ssl
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
@@ -28,6 +30,8 @@ from redis.exceptions import ConnectionError as NoConnection
 
 from sidecar.config.models import Secret, SessionCache
 from sidecar.errors import ConfigError
+from sidecar.stores.connection import Command
+from sidecar.stores.line import Dial, Line
 from sidecar.stores.pipelined import ROUNDS, Client, Pipelined
 
 _SCHEMES = {
@@ -68,23 +72,23 @@ class Place:
 def connect(cache: SessionCache) -> Pipelined:
     """
     A client for the Redis of `cache`. It connects when it is first asked for something, anew whenever that is needed,
-    and has `ROUNDS` + 1 connections to a server at most. Raises ConfigError when the URL is none of ours, or a file
+    and has two connections to a server, or `ROUNDS` + 1 to each of a Cluster, at most. Raises ConfigError when the URL is none of ours, or a file
     that TLS needs cannot be read; the message does not repeat the URL.
     """
     url = _revealed(cache.url) or ""
     place = place_of(url)
     options = _options(cache, urlsplit(url))
+    greeting, tls = _greeting(place, options), None
     if place.tls:
+        tls = _context(cache)
         options |= _tls(cache)
     client, *helpers = _CLIENTS[place.kind](place, options)
-    return Pipelined(
-        client,
-        helpers,
-        str(place),
-        cache.command_timeout_s,
-        # One after another may have to be asked where the master, or the rest of the cluster, is.
-        (len(place.addresses) + 1) * cache.connect_timeout_s,
-    )
+    # One after another may have to be asked where the master, or the rest of the cluster, is.
+    connect_s = (len(place.addresses) + 1) * cache.connect_timeout_s
+    line = None
+    if isinstance(client, Redis):
+        line = Line(_dial(place, client, tls), greeting, str(place), connect_s + cache.command_timeout_s)
+    return Pipelined(client, helpers, str(place), cache.command_timeout_s, connect_s, line=line)
 
 
 def place_of(url: str) -> Place:
@@ -154,14 +158,32 @@ def _options(cache: SessionCache, split: SplitResult) -> dict[str, Any]:
     }
 
 
-def _tls(cache: SessionCache) -> dict[str, Any]:
+def _greeting(place: Place, options: dict[str, Any]) -> list[Command]:
+    """What a new connection begins with, by itself; redis-py does the same with `options`."""
+    user, password = options["username"], options["password"]
+    greeting: list[Command] = []
+    if password is not None:
+        greeting.append(("AUTH", password) if user is None else ("AUTH", user, password))
+    if place.database:
+        greeting.append(("SELECT", place.database))
+    return greeting
+
+
+def _context(cache: SessionCache) -> ssl.SSLContext:
     try:
-        trying = ssl.create_default_context(cafile=cache.tls_ca_file)
+        context = ssl.create_default_context()
+        if cache.tls_ca_file is not None:
+            context.load_verify_locations(cache.tls_ca_file)
         if cache.tls_cert_file is not None:
-            trying.load_cert_chain(cache.tls_cert_file, cache.tls_key_file)
+            context.load_cert_chain(cache.tls_cert_file, cache.tls_key_file)
     except OSError as exc:  # ssl.SSLError is one; said now, not at the first connection
         named = ", ".join(filter(None, (cache.tls_ca_file, cache.tls_cert_file, cache.tls_key_file)))
         raise ConfigError(f"routing.session_cache: of the files {named} one cannot be used: {exc}") from exc
+    return context
+
+
+def _tls(cache: SessionCache) -> dict[str, Any]:
+    """The same for redis-py, which makes a context of its own."""
     return {
         "ssl_ca_certs": cache.tls_ca_file,
         "ssl_certfile": cache.tls_cert_file,
@@ -169,6 +191,23 @@ def _tls(cache: SessionCache) -> dict[str, Any]:
         "ssl_cert_reqs": "required",
         "ssl_check_hostname": True,
     }
+
+
+def _dial(place: Place, client: Redis, tls: ssl.SSLContext | None) -> Dial:
+    """Makes connections to the one server, or to whom the Sentinels call the master at that time."""
+
+    async def dial(protocol: Callable[[], asyncio.Protocol]) -> None:
+        loop = asyncio.get_running_loop()
+        if place.kind == "unix":
+            await loop.create_unix_connection(protocol, place.path)
+            return
+        host, port = place.addresses[0]
+        if place.kind == "sentinel":
+            pool: Any = client.connection_pool
+            host, port = await pool.get_master_address()
+        await loop.create_connection(protocol, host, port, ssl=tls)
+
+    return dial
 
 
 def _one_server(place: Place, options: dict[str, Any]) -> list[Client]:

@@ -1,9 +1,9 @@
 """
-Commands to a Redis, many at once over few connections.
+Commands to a Redis, many at once over few connections: over one `line`, or, in a Cluster, in rounds.
 
-Commands that come while the event loop is busy go out together in one round, as one pipeline: 64 at once then need a
-connection or two and not 64, and mostly cost less (tests/bench/pin_store.py prints both). One that comes alone goes out
-alone, at once.
+A Cluster's commands go to several servers, which redis-py knows. Those that come while the event loop is busy go out
+together in one round, as one pipeline: 64 at once then need a connection or two to each server and not 64. One that
+comes alone goes out alone, at once.
 
 Whoever asked waits for its own answer and nothing else. It may give up at any time: the round it is in goes on in a task
 of its own, to its end or until the connection is closed with it, so no connection is ever used again with a reply that
@@ -19,16 +19,14 @@ from typing import Any
 
 from attrs import frozen
 from redis.asyncio import Redis, RedisCluster
-from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import ResponseError
 
 from sidecar.stores import StoreDown
+from sidecar.stores.connection import Command, Read, said
+from sidecar.stores.line import Line
 from sidecar.stores.patience import Within
 
 Client = Redis | RedisCluster
-Command = Sequence[Any]
-"""A command's words: text, bytes or numbers."""
-
 ROUNDS = 4
 """So many rounds are under way at most, each with a connection of its own: a slow one does not hold up all others."""
 MOST_IN_A_ROUND = 128
@@ -36,8 +34,6 @@ MOST_IN_A_ROUND = 128
 MOST_WAITING = 10_000
 SPREAD = 32
 """Keys for a Cluster of a few masters: of three, one in 100,000 times one gets none."""
-MOST_SAID = 200
-"""Characters of what an error says."""
 
 
 @frozen(eq=False)
@@ -50,8 +46,8 @@ class _Asked:
 class Pipelined:
     """
     `helpers`: clients that `client` itself uses, closed with it. `command_timeout_s`: the longest that anybody waits.
-    `connect_timeout_s`: so much longer a round may take that may have to make a connection first. Belongs to one event
-    loop.
+    `connect_timeout_s`: so much longer a round may take that may have to make a connection first. `line`: of anything but
+    a Cluster; `client` is then for what is long, or must come from somebody else. Belongs to one event loop.
     """
 
     def __init__(
@@ -61,8 +57,11 @@ class Pipelined:
         where: str,
         command_timeout_s: float,
         connect_timeout_s: float,
+        *,
+        line: Line | None = None,
     ) -> None:
         self.client = client
+        self.line = line
         self._helpers = helpers
         self.where = where
         """For people: scheme, hosts, database. No secret."""
@@ -74,20 +73,30 @@ class Pipelined:
         self._starting = False
         self._scanning = asyncio.Lock()
 
-    async def ask(self, *command: Any, within_s: float | None = None) -> Any:
-        """The answer to a command, within `within_s` or `command_timeout_s`. Raises StoreDown."""
+    async def ask(self, *command: Any, within_s: float | None = None, read: Read | None = None) -> Any:
+        """
+        The answer to a command, or what `read` makes of it, within `within_s` or `command_timeout_s`. Raises StoreDown.
+        """
         limit_s = self.command_timeout_s if within_s is None else within_s
+        if self.line is not None:
+            return await self.line.ask(command, limit_s, read)
         asked = _Asked(command, limit_s, asyncio.get_running_loop().create_future())
         self._enqueue(asked)
         async with self._bounded(limit_s):
-            return await asked.answer
+            answer = await asked.answer
+        return answer if read is None else read(answer)
+
+    async def ask_beside(self, *command: Any, within_s: float) -> Any:
+        """As `ask`, over another connection: for what takes long, and for what must come from somebody else."""
+        async with self._bounded(within_s), self._scanning:
+            return await self.client.execute_command(*command)
 
     async def values(self, names: Sequence[bytes], within_s: float) -> list[bytes | None]:
         """What stands under each name; None where nothing does, or no string. Raises StoreDown."""
         if not names:
             return []
         if not isinstance(self.client, RedisCluster):
-            found: list[bytes | None] = await self.ask("MGET", *names, within_s=within_s)
+            found: list[bytes | None] = await self.ask_beside("MGET", *names, within_s=within_s)
             return found
         asked = (self.ask("GET", name, within_s=within_s) for name in names)
         answers = await asyncio.gather(*asked, return_exceptions=True)
@@ -139,7 +148,7 @@ class Pipelined:
             raise StoreDown(f"{self.where} gave no answer within {limit_s:g} s") from exc
         except Exception as exc:
             # The client's own errors, the system's, and what a client raises whose connection ends at a bad moment.
-            raise StoreDown(f"{self.where}: {_said(exc)}") from exc
+            raise StoreDown(f"{self.where}: {said(exc)}") from exc
 
     async def aclose(self) -> None:
         """Ends every round and closes every connection. Whoever waits gets StoreDown."""
@@ -149,6 +158,8 @@ class Pipelined:
         for under_way in rounds:
             under_way.cancel()
         await asyncio.gather(*rounds, return_exceptions=True)
+        if self.line is not None:
+            await self.line.aclose()
         for client in (self.client, *self._helpers):
             await client.aclose()
 
@@ -226,15 +237,3 @@ def _give(asked: _Asked, answer: Any) -> None:
 def _fail(batch: Sequence[_Asked] | deque[_Asked], exc: Exception) -> None:
     for asked in batch:
         _give(asked, exc)
-
-
-def _said(exc: Exception) -> str:
-    """
-    What kind of error; of a connection also what the system or the server said of it. Of any other answer only the
-    code that it begins with: the rest may repeat what was asked, and that names sessions.
-    """
-    text = str(exc)
-    if isinstance(exc, NoConnection | OSError) and " of pipeline " not in text:
-        return f"{type(exc).__name__}: {text[:MOST_SAID]}"
-    code = text.partition(" ")[0]
-    return f"{type(exc).__name__} {code}" if isinstance(exc, ResponseError) and code.isupper() else type(exc).__name__

@@ -3,7 +3,7 @@ The shared store: pins in a Redis or Valkey, so that several sidecars are one.
 
 All that is known of a session stands under one key, `key_prefix` + `SessionKey.encoded`: whatever a session is called,
 in a Cluster it is in one slot. Each operation is one script, thus one round trip and one atomic step; the scripts are
-in `pins.lua`, the layout of what they keep in `values`.
+in `pins.lua`, the layout of what they keep in `values`. With `copies` a hit needs no round trip (`tracked`).
 
 Time is the Redis server's own, read by the script: sidecars whose clocks differ agree on what has expired, and only a
 failover to a server with another clock can shift the end of a pin, by the difference. Redis's own expiry only tidies
@@ -14,29 +14,26 @@ expire (nobody is there to see it), fall back on anything when Redis is down (`s
 """
 
 import asyncio
-import hashlib
 import secrets
 import struct
 from collections.abc import AsyncIterator, Callable
-from importlib.resources import files
 from typing import Any, NamedTuple
-
-from redis.exceptions import NoScriptError
 
 from sidecar.config.models import TtlPolicy
 from sidecar.routing.decision import Failover, Held, Moved, Pin
 from sidecar.routing.session import SessionKey
 from sidecar.stores import StoreDown, uncounted
 from sidecar.stores.pipelined import Pipelined
+from sidecar.stores.scripts import Script
+from sidecar.stores.tracked import Tracked
 from sidecar.stores.values import Unreadable, failover_bytes, held_of, is_live, pin_bytes, pin_part
-
-SCANNED_AT_ONCE = 200
-"""Keys asked for at a time: some milliseconds of this process and one of Redis's."""
-SCAN_TIMEOUT_S = 2.0
-"""The longest that one batch of a scan may take; no request waits for it."""
+from sidecar.stores.walk import Walk
 
 FIRST_POLL_S, LONGEST_POLL_S, POLL_GROWTH = 0.005, 0.05, 1.5
 """How often one that waits for another sidecar's claim asks for it."""
+
+LOOKS = (b"peek", b"expired")
+"""Operations that change nothing."""
 
 MOST_TRIES = 3
 """A pin that is written otherwise than we write it is compared once more, by its own bytes."""
@@ -55,7 +52,7 @@ class RedisStore:
     """
     `ttl_s`, `policy`: as of `PinTable`. `flight_wait_s`: the longest that `lead` waits, and that a lead lasts.
     `clock`: Unix time in place of the server's own; for tests. `counter`: as of `MemoryStore`; `unreadable` is called
-    for each record that was none of ours, or of another version.
+    for each record that was none of ours, or of another version. `copies`: most pins that are answered from copies.
 
     Every method raises StoreDown, after `command_timeout_s` of `redis` at the latest for each round trip.
     """
@@ -71,30 +68,48 @@ class RedisStore:
         counter: Callable[[str], Callable[[], None]] = uncounted,
         unreadable: Callable[[], None] = lambda: None,
         clock: Callable[[], float] | None = None,
+        copies: int = 0,
     ) -> None:
         self._redis = redis
-        self.configure(ttl_s, policy)
         self._prefix = key_prefix.encode()
+        self._walk = Walk(redis, self._prefix, clock)
         self._flight_wait_s = flight_wait_s
         self._unreadable = unreadable
         self._clock = clock
-        self._script = files("sidecar.stores").joinpath("pins.lua").read_bytes()
-        self._sha = hashlib.sha1(self._script, usedforsecurity=False).hexdigest()
+        self._script = Script.named("pins.lua")
         self._me = secrets.token_bytes(8)
         self._count_get = counter("get")
         self._count_claim = counter("claim")
         self._count_move = counter("move")
         self._count_delete = counter("delete")
         self._count_scan = counter("scan")
+        self._copies = Tracked(redis, self._script, self._prefix, most=copies, settings=self._words, clock=clock)
+        self.configure(ttl_s, policy)
 
     def configure(self, ttl_s: float, policy: TtlPolicy) -> None:
         """Another time to live, for pins from their next use on."""
         self._ttl_s = ttl_s
         self._settings = (_double(ttl_s), b"1" if policy is TtlPolicy.SLIDING else b"0")
+        self._sliding_s = ttl_s if policy is TtlPolicy.SLIDING else None
+        self._copies.forget_all()
+
+    def at_hand(self, key: SessionKey) -> Held | None:
+        """As `get`, of a pin that Redis need not be asked for: see `tracked`."""
+        return self._copies.use(self._name_of(key), self._sliding_s)
 
     async def get(self, key: SessionKey) -> Held | None:
+        held = self.at_hand(key)
+        if held is not None:
+            return held
         self._count_get()
-        return self._held(await self._run(key, b"get"))
+        name = self._name_of(key)
+        await self._copies.tell_of(name)
+        began = self._copies.began()
+        words = (b"use", *self._words(), b"0" if began is None else b"1", b"")
+        used: Held | None = await self._script.run(
+            self._redis, (name,), *words, read=lambda answer: self._used(name, answer, began)
+        )
+        return used
 
     async def peek(self, key: SessionKey) -> Held | None:
         return self._held(await self._run(key, b"peek"))
@@ -160,15 +175,16 @@ class RedisStore:
     async def scan(self) -> AsyncIterator[tuple[SessionKey, Held]]:
         """Asks for every key of the database, some hundred at a time. Remembers the keys it gave: none comes twice."""
         self._count_scan()
-        async for name, record, now in self._records():
+        await self._copies.tell()
+        async for name, record, now in self._walk.records():
             held = self._held(_Reply(now, record, None, ""))
-            if held is not None and (key := self._key_of(name, held.pin.source)) is not None:
+            if held is not None and (key := self._walk.key_of(name, held.pin.source)) is not None:
                 yield key, held
 
     async def count(self) -> int:
         """Exact for pins that neither come nor go meanwhile. Costs a walk over all keys, 10,000 in 0.2 s."""
         live = 0
-        async for _, record, now in self._records():
+        async for _, record, now in self._walk.records():
             live += is_live(record, now)
         return live
 
@@ -179,27 +195,48 @@ class RedisStore:
             return False, exc.message
         return True, f"{self._redis.where} answers"
 
+    async def aclose(self) -> None:
+        """Tells what Redis is still to be told. The client is closed by whoever made it, after this."""
+        await self._copies.aclose()
+
     async def epoch(self) -> str:
         """What changes when the store has lost everything, and only then: a word it is given once."""
         names = self._redis.spread(self._prefix + b"epoch")
         mine = secrets.token_hex(8).encode()
-        answers = await asyncio.gather(*(self._call(name, b"epoch", mine) for name in names))
+        answers = await asyncio.gather(*(self._script.run(self._redis, (name,), b"epoch", mine) for name in names))
         return b" ".join(answers).decode("ascii", "replace")
 
     async def _run(self, key: SessionKey, operation: bytes, *more: bytes, unread: bytes = b"") -> _Reply:
-        now = b"" if self._clock is None else _double(self._clock())
-        reply = _reply(await self._call(self._name_of(key), operation, now, *self._settings, unread, *more))
+        name = self._name_of(key)
+        await self._copies.tell_of(name)
+
+        def read(answer: list[Any]) -> _Reply:
+            if operation not in LOOKS:
+                self._copies.forget(name)
+            return _reply(answer)
+
+        words = (operation, *self._words(), unread, *more)
+        reply: _Reply = await self._script.run(self._redis, (name,), *words, read=read)
         if reply.word == "unreadable":
             self._unreadable()
         return reply
 
-    async def _call(self, name: bytes, *words: bytes) -> Any:
-        try:
-            return await self._redis.ask("EVALSHA", self._sha, 1, name, *words)
-        except StoreDown as exc:
-            if not isinstance(exc.__cause__, NoScriptError):
-                raise
-        return await self._redis.ask("EVAL", self._script, 1, name, *words)  # which makes it known for the next time
+    def _words(self) -> tuple[bytes, ...]:
+        """The time and the times to live, as all scripts want them."""
+        return (b"" if self._clock is None else _double(self._clock()), *self._settings)
+
+    def _used(self, name: bytes, answer: list[Any], began: float | None) -> Held | None:
+        """What `pins.lua` answers to a use. `began`: of `Tracked.began`."""
+        now, record = answer
+        if record is None:
+            return None
+        if not isinstance(record, bytes):
+            self._unreadable()
+            return None
+        held = self._read(record, struct.unpack(">d", now)[0])
+        if held is not None and began is not None:
+            self._copies.put(name, pin_part(record), held, began)
+        return held
 
     async def _write(self, key: SessionKey, operation: bytes, *more: bytes) -> _Reply:
         """Once more over a pin that takes its place under a head that is well, and cannot be read."""
@@ -230,30 +267,6 @@ class RedisStore:
 
     def _name_of(self, key: SessionKey) -> bytes:
         return self._prefix + key.encoded.encode("utf-8", "surrogatepass")
-
-    def _key_of(self, name: bytes, source: str) -> SessionKey | None:
-        try:
-            return SessionKey.decoded(name[len(self._prefix) :].decode("utf-8", "surrogatepass"), source)
-        except ValueError:  # somebody else's key under our prefix
-            return None
-
-    async def _records(self) -> AsyncIterator[tuple[bytes, bytes, float]]:
-        """(key, what stands there, the time) of every session's key with our prefix, each once."""
-        seen: set[bytes] = set()
-        async for names in self._redis.names(self._prefix, SCANNED_AT_ONCE, SCAN_TIMEOUT_S):
-            new = [name for name in dict.fromkeys(names) if name not in seen and self._key_of(name, "") is not None]
-            seen.update(new)
-            records = await self._redis.values(new, SCAN_TIMEOUT_S)
-            now = await self._now()
-            for name, record in zip(new, records, strict=True):
-                if record is not None:
-                    yield name, record, now
-
-    async def _now(self) -> float:
-        if self._clock is not None:
-            return self._clock()
-        seconds, microseconds = await self._redis.ask("TIME", within_s=SCAN_TIMEOUT_S)
-        return int(seconds) + int(microseconds) / 1e6
 
 
 def _is_readable(record: bytes, now: float) -> bool:

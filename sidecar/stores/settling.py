@@ -43,6 +43,10 @@ SOONER = 10
 class Far(PinStore, Protocol):
     """A store in another process; raises StoreDown."""
 
+    def at_hand(self, key: SessionKey) -> Held | None:
+        """As `get`, of a pin that the store need not be asked for."""
+        ...
+
     async def epoch(self) -> str:
         """What changes when the store has lost everything, and only then."""
         ...
@@ -104,6 +108,11 @@ class Settling:
     def __len__(self) -> int:
         """Sessions that near alone has served and that are not settled."""
         return len(self._alone)
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether near alone serves no session at all."""
+        return not self._alone and not self._is_all_to_offer
 
     async def is_alone(self, key: SessionKey) -> bool:
         """Whether near alone serves a session for now."""

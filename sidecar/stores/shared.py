@@ -5,6 +5,8 @@ Two stores in one: `far` in another process, which every sidecar asks and which 
 table in this process, which keeps whatever far says and serves when far does not answer. So a session that this
 sidecar knows keeps its model while the store is away, and no request fails for it.
 
+Far may itself have a session's pin at hand, without asking anybody (`tracked`): then nothing is waited for.
+
 How long a request may wait for the store: `command_timeout_s` for an operation, and once one has failed, the others of
 its session do not wait at all until far answers again. A session's first request may besides wait `flight_wait_s` for
 the classification of another sidecar.
@@ -57,6 +59,7 @@ class SharedStore:
             clock=clock,
             watch=watch or StoreWatch(),
         )
+        self._count_at_hand = (watch or StoreWatch()).asked("at_hand")
         self._lead_s = settings.flight_wait_s + settings.command_timeout_s
         self._settling = Settling(near, far, self._reach, most=most, pause_s=settings.breaker.cooldown_s, told=settled)
         self._task: asyncio.Task[None] | None = None
@@ -79,6 +82,9 @@ class SharedStore:
         return self._reach.is_up
 
     async def get(self, key: SessionKey) -> Held | None:
+        if self._settling.is_at_rest and (held := self._far.at_hand(key)) is not None:
+            self._count_at_hand()
+            return await self._known_to_far(key, held)
         if await self._settling.is_alone(key):
             return await self._get_alone(key)
         try:
@@ -87,10 +93,7 @@ class SharedStore:
                 return await self._unknown_to_far(key)
         except StoreDown:
             return await self._get_alone(key)
-        known = await self._near.get(key)
-        if known is None or known.pin != held.pin:
-            await self._near.restore(key, held, overwrite=True)
-        return held
+        return await self._known_to_far(key, held)
 
     async def peek(self, key: SessionKey) -> Held | None:
         if not await self._settling.is_alone(key):
@@ -199,6 +202,12 @@ class SharedStore:
     async def _get_alone(self, key: SessionKey) -> Held | None:
         await self._settling.leave_alone(key)
         return await self._near.get(key)
+
+    async def _known_to_far(self, key: SessionKey, held: Held) -> Held:
+        known = await self._near.get(key)
+        if known is None or known.pin != held.pin:
+            await self._near.restore(key, held, overwrite=True)
+        return held
 
     async def _unknown_to_far(self, key: SessionKey) -> Held | None:
         """Deleted by another sidecar, unless far has lost everything: then near knows better. Raises StoreDown."""

@@ -4,9 +4,9 @@ What a shared pin store costs: time for each request, bytes for each pin.
     PYTHONPATH=tests python tests/bench/pin_store.py
 
 Starts a redis-server of its own on the loopback, keeps 10,000 sessions that are named as agents name them (UUIDs), and
-prints how long a hit takes in the memory store and in Redis, alone and 64 at once; what Redis needs for a pin; how long
-a walk over all pins takes. And, for the choice that `pipelined` made: what a hit costs when each of 64 at once has a
-connection to itself, and when they share pipelines.
+prints how long a hit takes in the memory store, in Redis, and in Redis with copies of pins here, in turns; what Redis
+needs for a pin; how long a walk over all pins takes. And, for the choice that `line` made: what a hit costs when each of
+64 at once has one of redis-py's connections to itself, and when all share one of ours.
 """
 
 import asyncio
@@ -25,11 +25,12 @@ from sidecar.routing.session import SessionKey
 from sidecar.stores import PinStore
 from sidecar.stores.connect import connect
 from sidecar.stores.memory import MemoryStore
-from sidecar.stores.redis import RedisStore, _reply
+from sidecar.stores.redis import RedisStore
 
 PINS = 10_000
 HITS = 3_000
 AT_ONCE = 64
+ROUNDS = 3
 TTL_S = 600.0
 PATIENT_S = 10.0
 SCORES = (("code_generation", 0.91), ("writing", 0.05), ("web_search", 0.04))
@@ -87,21 +88,35 @@ async def main(server: Server) -> None:
     after = await redis.client.info("memory")
 
     print(f"{PINS:,} pins claimed in Redis, {AT_ONCE} at a time: {filled_s:.2f} s")
-    print(f"a hit, memory store:     {shown(await alone_s(memory.get))}")
-    print(f"a hit, Redis, loopback:  {shown(await alone_s(store.get))}")
-    print(
-        f"a bare GET, redis-py:    {shown(await alone_s(lambda key: redis.client.execute_command('GET', key.encoded)))}"
-    )
+    near_by = connect(SessionCache(url=Secret(server.url), command_timeout_s=PATIENT_S))
+    copying = RedisStore(near_by, ttl_s=TTL_S, key_prefix="copied:", copies=PINS)  # what `store` uses ends its copies
+    await fill(copying)
+    for at in range(0, PINS, AT_ONCE):
+        await asyncio.gather(*map(copying.get, KEYS[at : at + AT_ONCE]))
+    asks: dict[str, Callable[[SessionKey], Awaitable[object]]] = {
+        "a hit, memory store:": memory.get,
+        "a hit, Redis, loopback:": store.get,
+        "a hit, with copies:": copying.get,
+    }
+    for _ in range(ROUNDS):
+        for name, ask in asks.items():
+            print(
+                f"{name:24} {shown(await alone_s(ask))}   {AT_ONCE} at once {await at_once_s(ask) * 1e6:4.0f} us each"
+            )
 
-    script = [store._sha, 1]
-    more = [b"get", b"", *store._settings, b""]
+    bare = await alone_s(lambda key: redis.client.execute_command("GET", key.encoded))
+    print(f"{'a bare GET, redis-py:':24} {shown(bare)}")
+
+    script = [store._script.digest, 1]
+    more = [b"use", *store._words(), b"0", b""]
 
     async def by_itself(key: SessionKey) -> object:
-        return store._held(_reply(await pool.client.execute_command("EVALSHA", *script, store._name_of(key), *more)))
+        name = store._name_of(key)
+        return store._used(name, await pool.client.execute_command("EVALSHA", *script, name, *more), None)
 
     pool = connect(SessionCache(url=Secret(server.url), command_timeout_s=PATIENT_S))
     pool.client.connection_pool.max_connections = AT_ONCE
-    print(f"{AT_ONCE} hits at once, each:  {await at_once_s(store.get) * 1e6:.0f} us in pipelines")
+    print(f"{AT_ONCE} hits at once, each:  {await at_once_s(store.get) * 1e6:.0f} us over one line")
     print(f"                         {await at_once_s(by_itself) * 1e6:.0f} us with a connection for each")
 
     name = store._name_of(KEYS[0])
@@ -117,6 +132,8 @@ async def main(server: Server) -> None:
     print(
         f"count of {count:,}: {counted_s:.2f} s; scan of {scanned:,}: {time.perf_counter() - started - counted_s:.2f} s"
     )
+    await copying.aclose()
+    await near_by.aclose()
     await pool.aclose()
     await redis.aclose()
 

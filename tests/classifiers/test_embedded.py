@@ -1,12 +1,14 @@
 """The embedded classifier, as it ships."""
 
 import asyncio
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from sidecar.classifiers.embedded import EmbeddedClassifier
+from sidecar.classifiers.embedded.embedding import Embedding
 from sidecar.classifiers.embedded.lanes import Matrix, Table, quantised
 from sidecar.classifiers.embedded.tasks import spoken
 from sidecar.config.models import Route
@@ -186,3 +188,11 @@ def test_products_of_packed_rows_are_right_to_a_hundredth():
     vector = [0.5, -0.5, 0.7]
     exact = [sum(a * b for a, b in zip(row, vector, strict=True)) for row in rows]
     assert Matrix([quantised(row) for row in rows]).times(quantised(vector)) == pytest.approx(exact, abs=0.01)
+
+
+def test_a_word_as_long_as_a_prompt_is_not_kept():
+    embedding = Embedding(Table(["word", "##s"], bytes(8), b"\1\1", 1.0))
+    for word, kept in ("w" * 40, 1), ("w" * 6000, 0):
+        before = sys.getrefcount(word)
+        assert embedding.places([word]) == []
+        assert sys.getrefcount(word) - before == kept

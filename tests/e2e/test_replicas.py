@@ -156,11 +156,12 @@ class Sessions:
         return {session: count for session, count in changes.items() if count}
 
 
-@pytest.fixture
-async def fleet(sidecar, tmp_path):
+@pytest.fixture(params=[0, 1000], ids=["asking", "with copies"])
+async def fleet(request, sidecar, tmp_path):
     with redis_server(tmp_path / "redis") as server:
         # Patient, for a busy machine may take its time; a Redis that is killed refuses at once.
         cache = {"type": "redis", "url": server.url, "command_timeout": "5s", "flight_wait": "5s"}
+        cache["copies"] = request.param
         cache["breaker"] = {"failures": 3, "cooldown_seconds": 0.2}
         config = tmp_path / "shared.yaml"
         config.write_text(f"{CONFIG}\nrouting: {json.dumps({'session_cache': cache})}\n")

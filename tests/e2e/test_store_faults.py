@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 
 import pytest
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from redis_servers import cluster, redis_server, sentinels
 from running import CODE, CONFIG, REASONING, chat
 
@@ -142,6 +142,8 @@ class Fault:
     name: str
     made: Callable
     comes_back: bool = True
+    more: dict = field(factory=dict)
+    """Keys of `session_cache`."""
 
 
 FAULTS = (
@@ -157,6 +159,11 @@ FAULTS = (
     Fault("Sentinel fails over", failing_over),
     Fault("Cluster loses a node", cluster_node_lost),
 )
+WITH_COPIES = [
+    evolve(fault, name=f"{fault.name}, copies", more={"copies": 1000})
+    for fault in FAULTS
+    if fault.made in {killed, restarted_before_anybody_looks, frozen_process, paused, full, failing_over}
+]
 
 
 def config(redis):
@@ -223,9 +230,10 @@ def table():
             print(f"{row[0]:30}" + "".join(f"{word:>16}" for word in row[1:]))  # noqa: T201 - likewise
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", [*FAULTS, *WITH_COPIES], ids=lambda fault: fault.name)
 async def test_no_client_sees_that_the_store_fails(fault, start, tmp_path, table):
     with fault.made(tmp_path) as redis:
+        redis.more |= fault.more
         sidecar, other = await start(config(redis)), await start(config(redis))
         clients = Clients(sidecar)
         if fault.comes_back:

@@ -48,6 +48,22 @@ async def test_two_sidecars_with_one_redis_share_their_pins_and_count_what_they_
         assert await other.total("sidecar_store_errors_total") == 0
 
 
+async def test_hits_that_a_copy_answers_are_counted_apart(start, tmp_path):
+    def operations(name):
+        return f'sidecar_store_operations_total{{operation="{name}",store="redis"}}'
+
+    with redis_server(tmp_path) as redis:
+        one, other = await start(shared(redis.url, copies=10)), await start(shared(redis.url))
+        for _ in range(1000):
+            assert (await one.decide(chat(CODE), x_session_id="s"))[0] == 200
+            found = await one.metrics()
+            if found[operations("at_hand")]:
+                break
+        assert found[operations("get")] + found[operations("at_hand")] == await one.total("sidecar_pin_lookups_total")
+        assert (await other.decide(chat(REASONING), x_session_id="s"))[1]["pinned"]
+        assert await one.total("sidecar_store_errors_total") == 0
+
+
 async def test_a_redis_that_is_not_there_is_told_where_operators_look_and_nobody_is_failed(start, nobody):
     sidecar = await start(shared(nobody))
     status, first, _ = await sidecar.decide(chat(CODE), x_session_id="s")

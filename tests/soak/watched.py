@@ -1,9 +1,11 @@
 """
 The sidecar, with a window: `python tests/soak/watched.py FOLDER up …` is `sidecar up …`, and tells whoever connects to
-FOLDER/PID.sock how many tasks and objects there are. Asking costs it milliseconds, so it is asked before and after.
+FOLDER/PID.sock how many tasks and objects there are, and how much memory it has when glibc has given back what it keeps
+for the next burst. Asking costs it some ten milliseconds, so it is asked now and then.
 """
 
 import asyncio
+import ctypes
 import gc
 import json
 import os
@@ -11,6 +13,7 @@ import socket
 import sys
 import threading
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 from sidecar.cli import main
@@ -26,7 +29,15 @@ def counts():
     kinds = {kind: count for kind, count in kinds.most_common() if count >= FEW}
     tasks = [each for each in found if isinstance(each, asyncio.Task) and not each.done()]
     names = Counter(task.get_coro().__qualname__ for task in tasks)
-    return {"tasks": len(tasks), "names": names, "objects": len(found), "kinds": kinds}
+    told = {"tasks": len(tasks), "names": names, "objects": len(found), "kinds": kinds}
+    del found, tasks
+    return {**told, "resident_bytes": resident_bytes()}
+
+
+def resident_bytes():
+    with suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
 def tell(server):

@@ -18,8 +18,9 @@ from attrs import define, field, frozen
 
 BLOCKS = 12
 EVERY_S = 0.5
-LOOKS_EVERY_S = 20.0
-"""At its objects, by kind: that holds it for some ten milliseconds."""
+LOOKS_EVERY_S = 8.0
+"""At its objects, and at what memory they need. A burst of large bodies leaves a hundred megabytes more with glibc, which
+come and go: no line could be laid through that."""
 
 
 @frozen
@@ -88,8 +89,8 @@ class Watch:
 
     sidecar: object
     samples: dict = field(factory=dict)
-    kinds: dict = field(factory=dict)
-    """Process id -> [(when, kind -> how many objects), …]."""
+    looks: dict = field(factory=dict)
+    """Process id -> [(when, what `watched.counts` says), …]."""
 
     async def go_on(self):
         looked_at = 0.0
@@ -101,7 +102,7 @@ class Watch:
                 self.samples.setdefault(pid, []).append(sample)
                 if sample.at_s - looked_at > LOOKS_EVERY_S:
                     looked_at = sample.at_s
-                    self.kinds.setdefault(pid, []).append((looked_at, (await self.sidecar.counts())["kinds"]))
+                    self.looks.setdefault(pid, []).append((looked_at, await self.sidecar.counts()))
             await asyncio.sleep(EVERY_S)
 
     async def _blocks(self):
@@ -118,15 +119,16 @@ class Watch:
         """A Growth of each process that served on for long enough when its caches had been full for `steady_s`."""
         for pid, full_at in self.sidecar.full_at.items():
             since = full_at + steady_s
-            left = [each for each in self.samples.get(pid, []) if each.at_s >= since and each.blocks is not None]
-            if len(left) >= BLOCKS:
-                resident = slope([(each.at_s, each.resident_bytes) for each in left])
-                blocks = slope([(each.at_s, each.blocks) for each in left])
-                yield Growth(pid, resident, blocks, self._more(pid, since))
+            left = [
+                (each.at_s, each.blocks) for each in self.samples.get(pid, []) if each.at_s >= since and each.blocks
+            ]
+            looks = [(at_s, look) for at_s, look in self.looks.get(pid, []) if at_s >= since]
+            if min(len(left), len(looks)) >= BLOCKS:
+                resident = slope([(at_s, look["resident_bytes"]) for at_s, look in looks])
+                yield Growth(pid, resident, slope(left), _more(looks[0][1]["kinds"], looks[-1][1]["kinds"]))
 
-    def _more(self, pid, since):
-        looks = [kinds for at_s, kinds in self.kinds.get(pid, []) if at_s >= since]
-        if not looks:
-            return {}
-        more = {kind: count - looks[0].get(kind, 0) for kind, count in looks[-1].items()}
-        return dict(sorted(((kind, count) for kind, count in more.items() if count > 0), key=lambda each: -each[1]))
+
+def _more(before, after):
+    """Kind -> how many more there are, the most first."""
+    more = {kind: count - before.get(kind, 0) for kind, count in after.items()}
+    return dict(sorted(((kind, count) for kind, count in more.items() if count > 0), key=lambda each: -each[1]))

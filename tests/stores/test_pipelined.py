@@ -80,7 +80,7 @@ async def test_a_server_that_was_restarted_is_found_again(reach, tmp_path):
         redis = reach(server.url)
         await asyncio.gather(*(redis.ask("ECHO", "a") for _ in range(600)))
         server.kill()
-        with pytest.raises(StoreDown, match="ConnectionError"):
+        with pytest.raises(StoreDown, match="Connection"):
             await redis.ask("PING")
         server.start()
         assert await asyncio.gather(*(redis.ask("ECHO", str(n)) for n in range(600)))

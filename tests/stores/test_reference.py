@@ -106,6 +106,15 @@ operations = st.one_of(
 stories = st.lists(st.tuples(st.integers(0, 11), st.sampled_from(KEYS), operations), max_size=30)
 
 
+async def _made(copying):
+    """Until copies are."""
+    for _ in range(10_000):
+        if copying._copies.began() is not None:
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("no copies are made")
+
+
 def test_memory_and_redis_do_what_the_reference_says(server, prefix):
     numbers = count()
 
@@ -115,12 +124,19 @@ def test_memory_and_redis_do_what_the_reference_says(server, prefix):
         memory = MemoryStore(table, lambda: now[0])
         own = f"{prefix}{next(numbers)}:"
         far = RedisStore(redis, ttl_s=TTL_S, policy=policy, key_prefix=own, clock=lambda: now[0])
+        client = connect(cache)
+        copying = RedisStore(client, ttl_s=TTL_S, policy=policy, key_prefix=f"{own}c:", clock=lambda: now[0], copies=2)
+        await copying.get(KEYS[0])
+        await _made(copying)
         reference = Reference(sliding=policy is TtlPolicy.SLIDING)
         for later_s, key, (operation, arguments) in story:
             now[0] += later_s
             expected = getattr(reference, operation)(key, now[0], *arguments)
             assert await ask(memory, operation, key, arguments) == expected
             assert await ask(far, operation, key, arguments) == expected
+            assert await ask(copying, operation, key, arguments) == expected
+        await copying.aclose()
+        await client.aclose()
 
     with asyncio.Runner() as runner:
         cache = SessionCache(url=Secret(server.url), command_timeout_s=10.0)

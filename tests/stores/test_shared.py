@@ -32,6 +32,8 @@ FAILOVER = Failover(0.0, "refused", None)
 SETTINGS = SessionCache(
     type=CacheKind.REDIS, command_timeout_s=0.03, flight_wait_s=0.05, breaker=Breaker(failures=2, cooldown_s=0.02)
 )
+PATIENT = evolve(SETTINGS, command_timeout_s=0.15, breaker=Breaker(failures=1000, cooldown_s=5))
+"""For tests that tell one wait from two, on a machine that others keep waiting too."""
 
 
 class Far:
@@ -67,6 +69,9 @@ class Far:
             return await getattr(self.store, operation)(*arguments, **more)
 
         return ask
+
+    def at_hand(self, _key):
+        return None
 
     async def epoch(self):
         await self._be("epoch")
@@ -182,7 +187,7 @@ async def test_a_session_that_a_sidecar_knows_keeps_its_pin_while_far_is_away(si
 
 @pytest.mark.parametrize("how", ["refuses", "hangs", "breaks"])
 async def test_no_operation_fails_or_waits_long_while_far_is_away(sidecar, far, how):
-    store = await sidecar(evolve(SETTINGS, breaker=Breaker(failures=1000, cooldown_s=5)))
+    store = await sidecar(PATIENT)
     await store.claim(A, PIN)
     far.how = how
     work = [
@@ -190,12 +195,12 @@ async def test_no_operation_fails_or_waits_long_while_far_is_away(sidecar, far, 
         store.move(A, OTHER), store.restore(B, Held(PIN, 3), overwrite=True), store.note(A, FAILOVER), store.delete(A),
     ]  # fmt: skip
     took = [await seconds(each) for each in work]
-    assert max(took) < SETTINGS.command_timeout_s + 0.03
+    assert max(took) < 2 * PATIENT.command_timeout_s
     assert store.is_up
 
 
 async def test_a_request_waits_for_far_once_and_not_for_each_of_its_operations(sidecar, far):
-    store = await sidecar(evolve(SETTINGS, breaker=Breaker(failures=1000, cooldown_s=5)))
+    store = await sidecar(PATIENT)
     far.how = "hangs"
 
     async def first_turn():
@@ -207,7 +212,7 @@ async def test_a_request_waits_for_far_once_and_not_for_each_of_its_operations(s
         await store.note(A, FAILOVER)
         assert await store.delete(A)
 
-    assert SETTINGS.command_timeout_s <= await seconds(first_turn()) < SETTINGS.command_timeout_s + 0.03
+    assert PATIENT.command_timeout_s <= await seconds(first_turn()) < 2 * PATIENT.command_timeout_s
 
 
 async def test_far_is_left_alone_after_failures_in_a_row_and_then_tried_by_nobodys_request(sidecar, far):

@@ -9,6 +9,7 @@ from sidecar.config.document import Node
 from sidecar.config.files import template, typed_path
 from sidecar.config.models import (
     ATTEMPTS,
+    COPIES,
     FAILURES,
     FRACTION,
     SESSION_ENTRIES,
@@ -95,6 +96,7 @@ SESSION_CACHE = Table(
         "command_timeout_s": Key(number(TIMEOUT_S), other_way=True),
         "flight_wait": Key(duration(TIMEOUT_S), into="flight_wait_s"),
         "breaker": CACHE_BREAKER,
+        "copies": whole(COPIES),
         "snapshot": typed_path,
         "snapshot_interval": Key(duration(TIMEOUT_S), into="snapshot_interval_s"),
         "snapshot_interval_s": Key(number(TIMEOUT_S), other_way=True),

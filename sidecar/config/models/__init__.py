@@ -9,6 +9,7 @@ from sidecar.config.models.providers import CircuitBreakers, OutlierDetection, P
 from sidecar.config.models.ranges import (
     ATTEMPTS,
     BODY_BYTES,
+    COPIES,
     COUNT,
     DURATION_S,
     FAILURES,
@@ -46,6 +47,7 @@ from sidecar.config.models.whole import Config, ResponsesState
 __all__ = [
     "ATTEMPTS",
     "BODY_BYTES",
+    "COPIES",
     "COUNT",
     "DURATION_S",
     "FAILURES",

@@ -7,7 +7,15 @@ from enum import StrEnum
 from attrs import field, frozen
 from attrs.validators import optional
 
-from sidecar.config.models.ranges import ATTEMPTS, FAILURES, FRACTION, SESSION_ENTRIES, SESSION_TTL_SECONDS, TIMEOUT_S
+from sidecar.config.models.ranges import (
+    ATTEMPTS,
+    COPIES,
+    FAILURES,
+    FRACTION,
+    SESSION_ENTRIES,
+    SESSION_TTL_SECONDS,
+    TIMEOUT_S,
+)
 from sidecar.config.models.secret import Secret
 
 
@@ -93,6 +101,10 @@ class SessionCache:
     flight_wait_s: float = field(default=1.0, validator=TIMEOUT_S)
     """Longest that a session's first request waits for the classification of another sidecar."""
     breaker: Breaker = field(factory=lambda: Breaker(failures=3, cooldown_s=1.0))
+    copies: int = field(default=0, validator=COPIES)
+    """`redis`: most pins that this process answers from copies of its own. What another sidecar changes is seen when
+    Redis has told of it (RESP3, since Redis 6, no Cluster): as soon as the news takes to come, in 0.1 s at the latest
+    whatever fails. 0: Redis is asked each time."""
     snapshot: str | None = None
     """`memory`: the file that keeps pins over a restart. None: a restart forgets them."""
     snapshot_interval_s: float = field(default=30.0, validator=TIMEOUT_S)
