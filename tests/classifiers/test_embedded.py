@@ -156,11 +156,13 @@ async def test_reading_many_routes_does_not_hold_the_event_loop(classifier):
             await asyncio.sleep(0)
             longest = max(longest, time.perf_counter() - began)
 
-    watcher = asyncio.create_task(watch())
+    watcher, began = asyncio.create_task(watch()), time.perf_counter()
     verdict = await classifier.classify(Intent("something about subject number 7"), routes)
+    whole = time.perf_counter() - began
     watcher.cancel()
     assert len(verdict.scores) == 64
-    assert longest < 0.05  # the interpreter hands over every 5 ms; held for the whole reading it would not
+    # The interpreter hands over every 5 ms; held for the whole reading it would not. On a busy machine all takes longer.
+    assert longest < max(0.05, whole / 4)
 
 
 def test_only_so_many_route_sets_are_kept(classifier):
