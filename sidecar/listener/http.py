@@ -347,6 +347,7 @@ class LeanConnection(HearingConnection):
                     self._intake.learn(message, request.path)
                 await self._server.door.serve(request, outlet)
             else:
+                self._intake.pass_over()
                 self._server.door.refuse(refused, request, outlet)
             if self._paused:  # a stop waits for it, and the next request does too
                 await self._drain_helper()

@@ -51,6 +51,7 @@ class Intake:
             return None, data
         found = cut(data)
         if found is None:
+            self._key = None
             return None, data
         head = self._table.get(found.key)
         if head is None:
@@ -110,6 +111,10 @@ class Intake:
     def lose_track(self) -> None:
         """The parser may hold more than it has read."""
         self._left = self._key = None
+
+    def pass_over(self) -> None:
+        """The request that was parsed last was refused. What its head is found by must not name the next one's."""
+        self._key = None
 
     def learn(self, message: RawRequestMessage, path: str) -> None:
         """The request that was parsed last is sound: its head may be known the next time."""

@@ -62,7 +62,7 @@ class Beginnings:
 class Heads:
     """The heads of the requests to one target."""
 
-    __slots__ = ("_beginnings", "_host", "_outgoing", "_path")
+    __slots__ = ("_beginnings", "_host", "_mark", "_outgoing", "_path")
 
     def __init__(self, host: str, path: Callable[[str], str], outgoing: Outgoing, beginnings: Beginnings) -> None:
         """`host` is told where `outgoing` has none; `path` makes the provider's of the client's request target."""
@@ -70,6 +70,7 @@ class Heads:
         self._path = path
         self._outgoing = outgoing
         self._beginnings = beginnings
+        self._mark = object()  # in keys in our place: what keeps us and is kept by us waits for the collector
 
     def of(self, order: Order, traceparent: str | None, body: Body) -> bytes:
         """
@@ -80,7 +81,7 @@ class Heads:
         rewritten = whole and body != order.received
         begun = None
         if lasts := order.head is not None and traceparent is not None:
-            key = (self, order.head, order.method, order.request_target, rewritten, order.decoded, order.plain)
+            key = (self._mark, order.head, order.method, order.request_target, rewritten, order.decoded, order.plain)
             begun = self._beginnings.get(key)
         if begun is None:
             begun = self._begun(order, traced=traceparent is not None, rewritten=rewritten)

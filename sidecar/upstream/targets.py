@@ -7,6 +7,7 @@ Where every model goes, in every format that clients speak: found out once for o
 are kept; a new configuration comes with a new table.
 """
 
+from collections.abc import Callable
 from functools import lru_cache, partial
 
 from sidecar.config.catalog import Catalog
@@ -29,17 +30,18 @@ LONG_PATH = 256
 class Aim:
     """A target, and what follows from it for every request."""
 
-    __slots__ = ("_path", "heads", "origin", "target")
+    __slots__ = ("heads", "origin", "path", "target")
 
     def __init__(self, target: Target, beginnings: Beginnings) -> None:
         self.target = target
         self.origin = Origin(*target.place[:3], authorities(target.tls_ca_file))
-        self._path = lru_cache(MOST_PATHS)(partial(url_for, target))
+        self.path = partial(_path, target, lru_cache(MOST_PATHS)(partial(url_for, target)))
+        """The client's request target -> `url_for` of it. Raises as that does."""
         self.heads = Heads(authority(self.origin), self.path, Outgoing(target), beginnings)
 
-    def path(self, request_target: str) -> str:
-        """`target.url_for` of it. Raises as that does."""
-        return self._path(request_target) if len(request_target) <= LONG_PATH else url_for(self.target, request_target)
+
+def _path(target: Target, known: Callable[[str], str], request_target: str) -> str:
+    return known(request_target) if len(request_target) <= LONG_PATH else url_for(target, request_target)
 
 
 class Targets:

@@ -65,12 +65,15 @@ class Wire(asyncio.Transport):
         self._protocol = server()
         self._protocol.connection_made(self)
 
+    def takes(self, piece):
+        self._protocol.data_received(piece)
+
     async def exchange(self, pieces):
         """All that comes back for what is sent in these pieces, and whether the connection is closed then."""
         await asyncio.sleep(0)
         for piece in pieces:
             if not self.ended:
-                self._protocol.data_received(piece)
+                self.takes(piece)
                 await asyncio.sleep(0)
         for _ in range(40):
             await asyncio.sleep(0)
@@ -234,6 +237,30 @@ async def test_so_many_heads_are_known_at_most(echo):
             for _ in range(KNOWN_AFTER):
                 await asked(client, post(extra=f"X-Other: {number}"))
     assert len(server.known) == MOST_HEADS
+
+
+@pytest.mark.parametrize("behind", [False, True], ids=["in two pieces", "behind it"])
+async def test_the_head_of_a_request_that_was_refused_is_not_learnt_of_the_next_one(echo, behind):
+    """It would stand for that one's from then on, with the key in it."""
+    _, _, server = echo
+
+    def refuse_once(error, _request, outlet):
+        server.bounds.requests = 1
+        outlet.whole(error.status, None, [], b"")
+
+    server.door.refuse = refuse_once
+    theirs, ours = (post(extra=f"Authorization: Bearer {who}") for who in ("them", "us"))
+    for _ in range(KNOWN_AFTER):
+        wire = Wire(server)
+        server.bounds.requests = server.bounds.limits.max_requests
+        wire.takes(theirs)
+        if behind:
+            wire.takes(ours)
+        said, _ = await wire.exchange([] if behind else [ours[:40], ours[40:]])
+        assert said.startswith(b"HTTP/1.1 503")
+        assert b"Bearer us" in said
+    said, _ = await Wire(server).exchange([theirs])
+    assert b"Bearer them" in said
 
 
 PLAIN = post()

@@ -44,6 +44,8 @@ REQUESTS = 150
 FEW, MANY = 3, 8
 """Before it is counted, so that what is made once is made; and then."""
 SOON_S = 3.0
+KNOWN_AFTER = 3
+"""Times that a head comes until what follows from it is remembered."""
 MESSAGES = "/v1/messages"
 """Before a provider that speaks chat completions: translated."""
 
@@ -229,3 +231,25 @@ async def test_a_configuration_that_is_replaced_goes_without_the_collector(uncol
     config = read_text(text, "test.yaml", KEYS).config
     async with serve(config, again=lambda: config) as serving:
         assert await grown(lambda: serving.reloads.reload("test")) == {}
+
+
+async def test_a_configuration_that_was_asked_goes_without_the_collector_too(uncollected):
+    """Also what it remembers by the heads of requests."""
+    async with serving(answers(WHOLE)) as provider:
+        text = before(entry(provider), admin={"port": 0}, listeners=[{"type": "model", "port": 0}])
+        config = read_text(text, "test.yaml", KEYS).config
+        async with serve(config, again=lambda: config) as running, connected(running.listener[1]) as client:
+
+            async def asked_and_replaced():
+                for _ in range(KNOWN_AFTER):
+                    await client.send(request(body=json.dumps(chat(model="openai/first")).encode()))
+                    assert (await client.heard()).status == 200
+                provider.requests.clear()
+                await running.reloads.reload("test")
+
+            async def tell():
+                async with connected(running.admin[1]) as admin:
+                    await admin.send(request("GET", "/metrics"))
+                    await admin.heard("GET")
+
+            assert await grown(asked_and_replaced, tell) == {}
