@@ -11,8 +11,10 @@ from aiohttp.http_exceptions import HttpProcessingError
 from sidecar.errors import SidecarError
 from sidecar.listener.bounds import Bounds, Stay
 from sidecar.listener.door import Door
+from sidecar.listener.head import Heads
 from sidecar.listener.incoming import Heard
 from sidecar.listener.outlet import Outlet, Pumped
+from sidecar.listener.seen import Table
 
 
 class Server(web.Server):
@@ -21,8 +23,14 @@ class Server(web.Server):
     door: Door
     """Asked for each request: another one may be put in its place between two of them."""
     bounds: Bounds
+    heads: Heads
     ends: bool = False
     """Whether every connection is to end with its next answer."""
+
+    @property
+    def known(self) -> Table:
+        """The heads of requests that are known."""
+        raise NotImplementedError
 
 
 class Connection(web.RequestHandler):

@@ -1,13 +1,12 @@
 """
-HTTP itself: aiohttp's server, with our own word where aiohttp would answer a malformed request.
-
-Its own answer and its own log line repeat what the client sent, keys and session ids included; ours do not.
+HTTP itself: the server that makes a connection for every client, and what is asked of all of them.
 
     LeanConnection    aiohttp's parser and connection, but nothing of its request and response: the fast path
     Connection        all of aiohttp, by what it offers in public; for an aiohttp that the other does not know
 
-This is the one module that touches private parts of aiohttp. `sidecar.listener.known` says whether they are what is
-expected here; when they are not, or where the configuration says so, `Connection` serves every client.
+aiohttp's own answer to a malformed request, and its own log line, repeat what the client sent, keys and session ids
+included; ours do not. `sidecar.listener.known` says whether aiohttp's private parts are what the fast path expects; when
+they are not, or where the configuration says so, `Connection` serves every client.
 """
 
 import asyncio
@@ -15,10 +14,9 @@ import logging
 from collections.abc import Callable
 from typing import Any, cast
 
-from aiohttp import EMPTY_PAYLOAD, StreamReader, web, web_protocol
+from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import RawRequestMessage
-from aiohttp.http_exceptions import HttpProcessingError
 
 from sidecar.config.models import Limits
 from sidecar.errors import SidecarError
@@ -26,17 +24,14 @@ from sidecar.listener.bounds import Bounds
 from sidecar.listener.connection import Connection, Server
 from sidecar.listener.door import Door
 from sidecar.listener.head import Heads
-from sidecar.listener.incoming import Heard, Known, Lean
-from sidecar.listener.intake import Intake
+from sidecar.listener.incoming import Heard
 from sidecar.listener.known import TESTED, lean_possible
-from sidecar.listener.outlet import Direct, Pumped, Told
+from sidecar.listener.lean import HearingConnection, LeanConnection
+from sidecar.listener.outlet import Pumped
 from sidecar.listener.seen import Table
 from sidecar.listener.sweep import Sweep
 
 faults = logging.getLogger("sidecar.listener")
-
-_NotHttp: type[Any] = getattr(web_protocol, "_ErrInfo", type(None))
-"""What the parser queues in the place of a request that it refuses."""
 
 
 class HttpServer(Server):
@@ -150,266 +145,3 @@ class HttpServer(Server):
             self.bounds.requests -= 1
             connection.answering(None)
             await outlet.aclose()
-
-
-class HearingConnection(Connection):
-    """
-    Likewise, but it knows of malformed chunks. aiohttp queues one as a request of its own, and whoever reads the body
-    that it stands in waits for ever: it is told here.
-    """
-
-    __slots__ = ()
-
-    @property
-    def awaits_head(self) -> bool:  # type: ignore[override]  # which is never so where it is not known
-        return self._waiter is not None and not self._messages
-
-    def refuse(self, error: SidecarError) -> None:
-        """As if the parser had said so."""
-        self._messages.append((_NotHttp(status=error.status, exc=error, message=""), EMPTY_PAYLOAD))
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    def _process_keepalive(self) -> None:
-        super()._process_keepalive()
-        if self._force_close:
-            self._server.bounds.idled()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if not self._messages:
-            if self._waiter is not None:
-                self._server.bounds.part_of_head(self, len(data), self._moved_at)
-            return
-        self.stay.head_at = None
-        if isinstance(self._messages[-1][0], _NotHttp):
-            self._tell_readers()
-
-    def _tell_readers(self) -> None:
-        bodies = [body for _, body in self._messages]
-        if self._current_request is not None:
-            bodies.append(self._current_request.content)
-        for body in bodies:
-            if not body.is_eof() and body.exception() is None:
-                body.set_exception(web.RequestPayloadError("malformed"))
-
-
-class LeanConnection(HearingConnection):
-    """
-    Answers in the connection's own task, one request after the other. A bare answer takes half as long: 13 µs of 26,
-    sockets apart. Each by itself, its head and body in one buffer save 10 µs, no task per request 6, no `BaseRequest` 1.
-
-    To answer at once in `data_received`, with no task to wake, was no faster with one connection and a tenth slower with
-    sixteen: reading, parsing and deciding then alternate, and none of them finds its own code in the processor's caches.
-    """
-
-    __slots__ = ("_bounds", "_heads", "_intake", "_pause", "_resume", "_was_paused")
-    _current_request: Any  # all that aiohttp does with it is `_cancel`
-
-    def __init__(self, server: HttpServer, **options: Any) -> None:
-        super().__init__(server, **options)
-        self._heads = server.heads
-        self._bounds = server.bounds
-        self._pause: Told | None = None
-        self._resume: Told | None = None
-        # Once it is, for good: a pause that comes with the last bytes at hand stops the parser at the next ones only.
-        self._was_paused = False
-        self._intake = Intake(server.known)
-
-    @property
-    def keeps_alive(self) -> bool:
-        """What answers say whose head is not out yet."""
-        return not (self._close or self._force_close or self._server.ends or self.stay.last)
-
-    def on_room(self, pause: Told | None, resume: Told | None) -> None:
-        self._pause, self._resume = pause, resume
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        peer = transport.get_extra_info("peername")
-        self._intake.remote = None if peer is None else str(peer[0] if isinstance(peer, tuple) else peer)
-        super().connection_made(transport)
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        super().connection_lost(exc)
-        self._intake.over()
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        if self._pause is not None:
-            self._pause()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        if self._resume is not None:
-            self._resume()
-
-    def pause_reading(self) -> None:
-        if self._intake.counts_off:  # of that body the parser knows nothing, and it fails when it is told to pause
-            self._reading_paused = True
-            self._pause_transport_reading()
-        else:
-            super().pause_reading()
-        self._was_paused = True
-        self._intake.lose_track()
-
-    def body(self) -> StreamReader:
-        """An empty one, to be filled: as the parser makes them."""
-        return StreamReader(self, self._read_bufsize, loop=self._loop)
-
-    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's
-        """Called for every body that is taken. 1 µs of 13: what was never paused has nothing to parse."""
-        if self._was_paused:
-            super().resume_reading(resume_parser)
-
-    def data_received(self, data: bytes) -> None:
-        """Instead of aiohttp's, which is followed by a look at what it has queued."""
-        if self._force_close or self._close or self._upgraded or self._parser is None:
-            return  # nobody will read what comes now
-        self._moved_at = self._clock()
-        if data:  # without any, aiohttp wants its parser to go on with what it has
-            intake = self._intake
-            if intake.wanted:
-                data = intake.more(data)
-            if not self._messages:
-                known, data = intake.known(data, self)
-                if known is not None:
-                    self._arrived([(known, EMPTY_PAYLOAD)])
-            if not data:
-                return
-        self._parse(self._parser, data)
-
-    def _parse(self, parser: Any, data: bytes) -> None:
-        try:
-            messages, self._upgraded, _ = parser.feed_data(data)
-        except HttpProcessingError as exc:
-            # Without its traceback, which has this frame, which has the list that it is in.
-            messages = [(_NotHttp(status=400, exc=exc.with_traceback(None), message=exc.message), EMPTY_PAYLOAD)]
-        self._intake.parsed(data, messages)
-        if messages:
-            self._arrived(messages)
-            if isinstance(messages[-1][0], _NotHttp):
-                self._tell_readers()
-        elif self._waiter is not None and not self._messages:
-            self._bounds.part_of_head(self, len(data), self._moved_at)
-
-    def _arrived(self, messages: list[Any]) -> None:
-        self.stay.head_at = None
-        self._messages.extend(messages)
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-        if not self._buffer_paused and len(self._messages) >= self._max_msg_queue_size:
-            self._pause_reading_for_buffer()
-
-    async def start(self) -> None:
-        """Instead of aiohttp's, whose words it keeps: what `shutdown`, `close` and `connection_lost` look at."""
-        try:
-            goes_on = True
-            while goes_on and not self._force_close:
-                if self._was_paused and not self._messages:
-                    self.resume_reading()  # a body may have ended while paused, with the next request behind it
-                if not self._messages:
-                    self._waiter = self._loop.create_future()
-                    try:
-                        await self._waiter
-                    finally:
-                        self._waiter = None
-                goes_on = await self._answered(*self._messages.popleft())
-        except ConnectionError:  # the client went while its answer was on the way
-            self.force_close()
-        except Exception:  # noqa: BLE001 - the last resort, with the cause in the log
-            faults.exception("unexpected, in a connection")
-            self.force_close()
-        except BaseException:
-            self.force_close()
-            raise
-        if not self._force_close:
-            self._task_handler = None
-            if self.transport is not None:
-                self.transport.close()
-
-    async def _answered(self, message: Any, body: StreamReader) -> bool:
-        """Answers what was parsed, or what the parser says instead. Whether another request may follow."""
-        request = message if type(message) is Known else self._parsed(message, body)
-        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
-            self._resume_reading_if_drained()
-        if request is None:
-            return False
-        # No other protocol is spoken here; what follows may be in the one that was asked for.
-        keeps_alive = request.head is not None or not (message.should_close or message.upgrade)
-        outlet = Direct(self, request, self._heads, keeps_alive=keeps_alive)
-        self._current_request = request
-        self._request_in_progress = True
-        self._outlet, self._answerer = outlet, self._task_handler
-        try:
-            if (refused := self._bounds.enter(request, self.stay)) is None:
-                if request.head is None:
-                    self._intake.learn(message, request.path)
-                await self._server.door.serve(request, outlet)
-            else:
-                self._intake.pass_over()
-                self._server.door.refuse(refused, request, outlet)
-            if self._paused:  # a stop waits for it, and the next request does too
-                await self._drain_helper()
-        finally:
-            self._bounds.requests -= 1
-            self._outlet, self._moved_at = None, self._clock()
-            self._current_request = None
-            self._request_in_progress = False
-            if self._handler_waiter is not None and not self._handler_waiter.done():
-                self._handler_waiter.set_result(None)
-        if not (request.whole is not None or request.content.is_eof() or self._force_close):
-            await self._lingered(request.content)
-        # What the client was told holds, also if we have begun to end since: it may be sending its next request.
-        if not outlet.keeps_alive or self._close or self._force_close:
-            return False
-        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        if self._keepalive_handle is None:
-            self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
-        return True
-
-    def _parsed(self, message: Any, body: StreamReader) -> Lean | None:
-        """The request that the parser made; None where it refused one, which is answered then."""
-        if self._parser is not None:
-            self._parser.message_consumed()
-        if isinstance(message, _NotHttp):
-            self._refused(message, body)
-            return None
-        return self._request(message, body)
-
-    def _request(self, message: RawRequestMessage, body: Any) -> Lean:
-        url, raw_path, whole = message.url, message.path, None
-        if body is EMPTY_PAYLOAD:
-            whole = b""
-        elif body._eof and len(body._buffer) == 1 and body._exception is None:  # noqa: SLF001 - see the module
-            # 5 calls of `StreamReader` less for each body. It keeps it too, for whoever reads there.
-            whole = body._buffer[0]  # noqa: SLF001 - see the module
-        return Lean(
-            message.method,
-            url.path if raw_path[:1] == "/" or not url.absolute else url.relative().path,
-            raw_path,
-            message.version,
-            message.headers,
-            body,
-            whole,
-            self._intake.remote,
-            self,
-        )
-
-    def _refused(self, message: Any, body: StreamReader) -> None:
-        request = self._request(web_protocol.ERROR, body)
-        outlet = Direct(self, request, self._heads, keeps_alive=False)
-        self._bounds.refuse(self._server.door, message.exc, request, outlet)
-
-    async def _lingered(self, body: StreamReader) -> None:
-        """
-        Reads on for a while: a client that still sends when its connection is closed may never see its answer. What is
-        then not read to its end cannot be followed by another request.
-        """
-        try:
-            async with asyncio.timeout(self._lingering_time):
-                while not body.is_eof():
-                    await body.readany()
-        except (TimeoutError, web.RequestPayloadError):
-            self.close()
-            body.set_exception(web.PayloadAccessError())

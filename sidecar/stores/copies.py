@@ -71,6 +71,8 @@ class Copies:
             return None
         self._by_use.move_to_end(name)
         if not copy.uses:
+            if (before := self._untold.get(name)) is not None:  # one that was used, and has been replaced
+                copy.uses = before.uses
             self._untold[name] = copy
             if len(self._untold) == 1:
                 self._soon()

@@ -31,7 +31,13 @@ def redis(tmp_path_factory):
 
 def shared(redis, prefix, **telemetry):
     """The configuration of two workers; each test has its own pins."""
-    cache = {"type": "redis", "url": redis.url, "key_prefix": f"{prefix}:"}
+    cache = {
+        "type": "redis",
+        "url": redis.url,
+        "key_prefix": f"{prefix}:",
+        "command_timeout": "5s",
+        "flight_wait": "5s",
+    }
     return (
         f"{CONFIG}\nworkers: 2\nrouting: {json.dumps({'session_cache': cache})}\ntelemetry: {json.dumps(telemetry)}\n"
     )

@@ -8,7 +8,9 @@ import pytest
 from aiohttp import web
 from rawclient import connected, request
 
-from sidecar.listener.http import Connection, HttpServer, LeanConnection
+from sidecar.listener.connection import Connection
+from sidecar.listener.http import HttpServer
+from sidecar.listener.lean import LeanConnection
 
 
 async def says_path(incoming, outlet):

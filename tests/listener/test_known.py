@@ -24,7 +24,7 @@ def test_aiohttp_is_the_one_that_the_fast_path_was_written_beside(name):
     source = inspect.getsource(getattr(web.RequestHandler, name))
     assert hashlib.sha256(source.encode()).hexdigest()[:16] == SOURCES[name], (
         f"RequestHandler.{name} of aiohttp {aiohttp.__version__} is another one: compare it with LeanConnection in"
-        " sidecar/listener/http.py, run the tests, then write the new digest here"
+        " sidecar/listener/lean.py, run the tests, then write the new digest here"
     )
 
 

@@ -55,6 +55,16 @@ def test_uses_are_told_of_once_with_how_long_ago_the_last_was(copies):
     assert [copies.calls, told(copies, 105)] == [[1, 1], [(b"a", 1, 0.0, b"pin")]]
 
 
+def test_uses_of_a_copy_that_another_has_replaced_are_told_of_with_its_own(copies):
+    """Two reads of one pin may be under way, and the first one's copy is used before the second is answered."""
+    copies.put(b"a", b"pin", HELD, began=100)
+    copies.use(b"a", 101, ttl_s=10)
+    copies.use(b"a", 102, ttl_s=10)
+    copies.put(b"a", b"pin", HELD, began=100)
+    copies.use(b"a", 103, ttl_s=10)
+    assert told(copies, 104) == [(b"a", 3, 1.0, b"pin")]
+
+
 def test_uses_of_a_copy_that_was_forgotten_are_told_of_all_the_same(copies):
     copies.put(b"a", b"pin", HELD, began=100)
     copies.use(b"a", 101, ttl_s=10)

@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 
 from attrs import define, field, frozen
 
+_ENVIRON = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"""As an installed program has it: its modules are compiled."""
 PATIENCE_S = 60
 POLL_S = 0.002
 
@@ -53,7 +55,7 @@ def spawned(argv, core, *, env=None, output=subprocess.DEVNULL, cwd=None):
     try:
         process = subprocess.Popen(  # noqa: S603 - the programs that are compared
             argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT if output != subprocess.PIPE else None,
-            env={**os.environ, **(env or {})}, cwd=cwd, start_new_session=True,
+            env={**_ENVIRON, **(env or {})}, cwd=cwd, start_new_session=True,
         )  # fmt: skip
     finally:
         os.sched_setaffinity(0, here)
