@@ -19,13 +19,12 @@ class Pseudonyms:
     def __init__(self, key: str | None = None) -> None:
         given = os.urandom(32) if key is None else key.encode()
         self._key = given if len(given) <= blake2b.MAX_KEY_SIZE else blake2b(given).digest()
-        # By three texts and not by one key: to compare keys takes longer than all the rest.
+        # By the text and not by the key: to compare keys takes longer than all the rest.
         self._remembered = lru_cache(REMEMBERED)(self._made)
 
     def of(self, session: SessionKey) -> str:
         """16 hex digits."""
-        return self._remembered(session.session_id, session.tenant, session.lane)
+        return self._remembered(session.encoded)
 
-    def _made(self, session_id: str, tenant: str, lane: str) -> str:
-        encoded = SessionKey(session_id, tenant, lane).encoded
+    def _made(self, encoded: str) -> str:
         return blake2b(encoded.encode(), digest_size=8, key=self._key).hexdigest()

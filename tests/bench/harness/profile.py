@@ -43,6 +43,8 @@ def table(stacks):
         stack, _, count = line.rpartition(" ")
         frames = stack.split(";")
         places = [place(frame) for frame in frames]
+        if places[-1] == "concurrent":
+            continue  # a thread of the pool that waits
         own[places[-1]] += int(count)
         functions[nearest(frames, places)] += int(count)
         for module in set(places):
