@@ -10,6 +10,7 @@ from attrs import evolve
 from doubles import Endpoint, says
 from forks import forks
 from hypothesis import HealthCheck, settings
+from provider import serving
 from running import CONFIG, Running, serve
 
 from sidecar.config import read_text
@@ -34,6 +35,13 @@ def imported():
     """The program, imported once for those tests that are not about its imports: half a second less for each start."""
     with forks() as made:
         yield made
+
+
+@pytest.fixture
+async def provider():
+    """A provider, which answers with a completion until a test gives it another story."""
+    async with serving() as double:
+        yield double
 
 
 @pytest.fixture

@@ -191,9 +191,9 @@ async def _body(reader, headers):
 
 
 @asynccontextmanager
-async def serving(story=None, *, tls=None, **settings):
-    """A provider on a free port. `tls`: an ssl.SSLContext."""
-    provider = Provider(story or answers(COMPLETION), scheme="https" if tls else "http", **settings)
+async def serving(story=None, *, kind=Provider, tls=None, **settings):
+    """A provider of this kind on a free port. `tls`: an ssl.SSLContext."""
+    provider = kind(story or answers(COMPLETION), scheme="https" if tls else "http", **settings)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Wire(provider), "127.0.0.1", 0, ssl=tls)
     provider.port = server.sockets[0].getsockname()[1]

@@ -7,7 +7,7 @@ import socket
 from contextlib import asynccontextmanager
 
 from attrs import Factory, define, frozen
-from provider import COMPLETION, Provider, _Wire, whole
+from provider import Provider, serving
 
 PATIENCE_S = 3.0
 """For the first answer, or the end of the connection."""
@@ -71,19 +71,8 @@ class Echo(Provider):
         return [request for request in self.requests if row_id in request.all("x-row")]
 
 
-@asynccontextmanager
-async def echo():
-    async def story(call):
-        await call.send(whole(COMPLETION))
-
-    provider = Echo(story)
-    server = await asyncio.get_running_loop().create_server(lambda: _Wire(provider), "127.0.0.1", 0)
-    provider.port = server.sockets[0].getsockname()[1]
-    try:
-        yield provider
-    finally:
-        server.close()
-        await provider._stop()
+def echo():
+    return serving(kind=Echo)
 
 
 @asynccontextmanager

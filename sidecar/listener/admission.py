@@ -28,7 +28,7 @@ from multidict import CIMultiDictProxy, istr
 from sidecar.config.models import Auth, ClientKey, Listener
 from sidecar.errors import InvalidApiKey
 from sidecar.listener.callers import NAMED
-from sidecar.listener.incoming import Incoming, Pairs
+from sidecar.listener.incoming import Incoming
 from sidecar.listener.seen import MOST_HEADS
 from sidecar.telemetry.record import Caller
 from sidecar.upstream.headers import CREDENTIALS
@@ -88,9 +88,6 @@ class Admitted:
             headers[_NAMED] = self.caller.name
             self._headers = CIMultiDictProxy(headers)
         return self._headers
-
-    def pairs(self) -> Pairs:
-        return tuple(self.headers.items())
 
     @property
     def content(self) -> StreamReader:

@@ -72,20 +72,19 @@ class Decider:
         """`body`: the request's. Raises RequestError, as its parts do: then nothing was changed."""
         head, named = request.head, request.session
         if head is None or named is None or self._tells_apart or (self._know_side_calls and head.product in KNOWN):
-            return await self._looked_at(form, request.headers, body, request.remote or "")
-        # Of such a head nothing counts but the session's name: 9 looks into the headers less.
-        asked = parse(form, body, in_whole=self._reads_all, texts=self._texts, session=named)
-        ask = Ask(asked.model, asked.conversation, self._naming.own(named), None, partial(self._preferences, asked))
+            asked, ask = self._looked_at(form, request.headers, body, request.remote or "")
+        else:  # of such a head nothing counts but the session's name: 9 looks into the headers less
+            asked = parse(form, body, in_whole=self._reads_all, texts=self._texts, session=named)
+            ask = Ask(asked.model, asked.conversation, self._naming.own(named), None, partial(self._preferences, asked))
         return Asked(asked, Decided(await self._router.route(ask, self._clock()), ask.session), body)
 
-    async def _looked_at(self, form: Format, headers: Mapping[str, str], body: bytes, peer: str) -> Asked:
-        """Of a request from the address `peer`."""
+    def _looked_at(self, form: Format, headers: Mapping[str, str], body: bytes, peer: str) -> tuple[Request, Ask]:
+        """What a request from the address `peer` asks, by all of its headers."""
         control = control_of(headers[PIN_CONTROL]) if PIN_CONTROL in headers else None
         # Without a name among the headers there is hardly a pin: the classifier will want to read what is said.
         told = self._naming.told(headers)
         asked = parse(form, body, in_whole=self._reads_all or told is None, texts=self._texts, session=told)
-        ask = self._ask(headers, asked, self._naming.of(headers, asked, peer), control)
-        return Asked(asked, Decided(await self._router.route(ask, self._clock()), ask.session), body)
+        return asked, self._ask(headers, asked, self._naming.of(headers, asked, peer), control)
 
     def _ask(
         self, headers: Mapping[str, str], asked: Request, session: SessionKey | None, control: PinControl | None

@@ -6,6 +6,7 @@ default provider of the interface that the path belongs to.
 """
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 import msgspec
 from attrs import frozen
@@ -16,7 +17,7 @@ from sidecar.errors import NotFound, RequestError
 from sidecar.listener.answers import Answer, Exchange, Relayed, Way, refusal
 from sidecar.listener.body import Bodies, streamed
 from sidecar.listener.exhausted import exhausted
-from sidecar.listener.incoming import Incoming
+from sidecar.listener.incoming import Incoming, pairs
 from sidecar.listener.models import ModelList
 from sidecar.listener.outlet import Outlet
 from sidecar.listener.relay import relay_untouched
@@ -114,7 +115,7 @@ class Forwarder:
             format=None,
             method=request.method,
             request_target=request.raw_path,
-            headers=request.pairs,
+            headers=partial(pairs, request),
             head=request.head,
             body_for=lambda target, _: (
                 with_model(body, target.upstream_model) if model is not None and isinstance(body, bytes) else body

@@ -1,8 +1,8 @@
 """
 The head of an answer as bytes, and how its body is framed: RFC 9112, 4, 5 and 6.
 
-It is made as one string and looked at as one string: to lower-case all of it and to search it takes a microsecond,
-however many headers there are.
+Headers that come as `Lines` are known already by whoever made them, and are sent as they are. Others are made into one
+string and looked at as one: to lower-case all of it and to search it takes a microsecond, however many there are.
 """
 
 import re

@@ -15,8 +15,6 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from sidecar.listener.seen import Seen
 
-Pairs = tuple[tuple[str, str], ...]
-
 
 class Incoming(Protocol):
     @property
@@ -48,10 +46,6 @@ class Incoming(Protocol):
         """Where `head` is there: what `X-Session-Id` says, which is 1 to 256 visible ASCII characters; None: nothing."""
         ...
 
-    def pairs(self) -> Pairs:
-        """Its headers in order, repeats kept."""
-        ...
-
     @property
     def remote(self) -> str | None:
         """The address it came from; None when there is none to tell."""
@@ -78,13 +72,15 @@ class Incoming(Protocol):
         ...
 
 
+def pairs(request: Incoming) -> tuple[tuple[str, str], ...]:
+    """Its headers in order, repeats kept."""
+    return tuple(request.headers.items())
+
+
 class Heard(web.BaseRequest):
     """aiohttp's, which keeps its body to itself until it is asked for it."""
 
     whole = head = session = None
-
-    def pairs(self) -> Pairs:
-        return tuple(self.headers.items())
 
 
 class Carrier(Protocol):
@@ -112,9 +108,6 @@ class Lean(Struct):
     carrier: Carrier
     head: None = None
     session: None = None
-
-    def pairs(self) -> Pairs:
-        return tuple(self.headers.items())
 
     @property
     def content_length(self) -> int | None:
@@ -157,9 +150,6 @@ class Known(Struct):
                 told["x-session-id"] = self.session
             self.told = CIMultiDictProxy(told)
         return self.told
-
-    def pairs(self) -> Pairs:
-        return tuple(self.headers.items())
 
     @property
     def content(self) -> StreamReader:

@@ -19,7 +19,7 @@ from sidecar.listener.answers import Answer, Exchange, Relayed, Way, refusal
 from sidecar.listener.body import Body
 from sidecar.listener.decisions import Asked, Decided, Decider
 from sidecar.listener.exhausted import exhausted
-from sidecar.listener.incoming import Incoming
+from sidecar.listener.incoming import Incoming, pairs
 from sidecar.listener.journal import Journal
 from sidecar.listener.outlet import Outlet
 from sidecar.listener.passage import Filtered, Passage, Translated
@@ -124,7 +124,7 @@ class Proxy:
             format=asked.request.format,
             method=request.method,
             request_target=request.raw_path,
-            headers=request.pairs,
+            headers=partial(pairs, request),
             head=request.head,
             body_for=partial(self._body_for, asked, {}),
             request_id=trace.request_id,

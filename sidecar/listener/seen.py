@@ -15,12 +15,14 @@ shown or told to anybody.
 """
 
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import HttpVersion11
 from aiohttp.http import RawRequestMessage
 from msgspec import Struct
 from multidict import CIMultiDictProxy
+
+from sidecar.routing.session import LONGEST_ID
 
 MOST_HEADS: Final = 256
 MOST_ONCE: Final = 1024
@@ -34,7 +36,6 @@ _SESSION = (b"\r\nX-Session-Id: ", b"\r\nx-session-id: ")
 """As clients write them; the first is tried first."""
 _LENGTH_WIDTH, _SESSION_WIDTH = len(_LENGTH[0]), len(_SESSION[0])
 _VISIBLE = bytes(range(0x21, 0x7F))
-_LONGEST_ID = 256
 
 _PLAIN_NOT = (
     # what changes the framing, or the way through the listener
@@ -114,7 +115,7 @@ def cut(data: bytes) -> Cut | None:
     session_at += _SESSION_WIDTH
     session_end = data.find(b"\r\n", session_at)
     session = data[session_at:session_end]
-    if not session or len(session) > _LONGEST_ID or session.translate(None, _VISIBLE):
+    if not session or len(session) > LONGEST_ID or session.translate(None, _VISIBLE):
         return None  # whatever it is, it is for the parser, and for whoever says what a session id is
     if session_at < length_at:
         key = data[:session_at] + data[session_end:length_at] + data[length_end:end]
@@ -137,10 +138,10 @@ def is_plain(message: RawRequestMessage) -> bool:
     )
 
 
-def _bounded(table: dict[bytes, Seen] | dict[int, None], most: int) -> None:
+def _bounded(table: dict[Any, Any], most: int) -> None:
     """The oldest makes room."""
     if len(table) >= most:
-        del table[next(iter(table))]  # type: ignore[arg-type]  # a key of its own
+        del table[next(iter(table))]
 
 
 def lines_of(head: bytes) -> int:

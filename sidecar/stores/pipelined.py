@@ -23,7 +23,7 @@ from redis.exceptions import ResponseError
 
 from sidecar.stores import StoreDown
 from sidecar.stores.connection import Command, Read, said
-from sidecar.stores.line import Line
+from sidecar.stores.line import MOST_WAITING, Line
 from sidecar.stores.patience import Within
 
 Client = Redis | RedisCluster
@@ -31,7 +31,6 @@ ROUNDS = 4
 """So many rounds are under way at most, each with a connection of its own: a slow one does not hold up all others."""
 MOST_IN_A_ROUND = 128
 """A pipeline of these occupies the event loop for some milliseconds."""
-MOST_WAITING = 10_000
 SPREAD = 32
 """Keys for a Cluster of a few masters: of three, one in 100,000 times one gets none."""
 

@@ -117,7 +117,7 @@ class Attempt(Struct, eq=False):
         means, made = self.means, self.made
         try:
             if self.reply is not None:
-                await self.reply.__aexit__(None, None, None)  # entered by being made
+                await self.reply.close()
         finally:
             if self.ticket is not None and self.ticket.probe:
                 means.health.abandoned(self.ticket)  # does nothing for one that has reported

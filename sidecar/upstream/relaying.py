@@ -5,7 +5,6 @@ What stops at a proxy by law: RFC 9110 section 7.6.1. What stops here by choice 
 """
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from itertools import compress
 from typing import Protocol
 
@@ -44,6 +43,7 @@ _OURS_ALWAYS = frozenset(
 )  # fmt: skip
 """What stops here anyhow under these names, so that ours stand alone."""
 _HOLDS = frozenset({"keep-alive", "close"})
+"""What a `Connection` says that lists no names of headers, which would stop here."""
 _RELAYED = Known(_NOT_RELAYED, (OUR_PREFIX, _CORS))
 _ANY = Known((), ())
 
@@ -93,18 +93,12 @@ def relayed(reply: Headed, ours: bytes | None, stays: frozenset[str] = AS_IT_IS)
     be asked.
     """
     lines, shape = reply.lines, reply.shape
-    if ours is None or (shape.connection and not _only_holds(lines[shape.connection])):
+    if ours is None or (shape.connection and told(lines[shape.connection]) not in _HOLDS):
         return None
     crossing = shape.found.get(stays) or _crossing_lines(shape, stays)
     sent = b"%b%b" % (b"\r\n".join(compress(lines, crossing)), ours)
     at = shape.content_length
     return Lines(sent, int(lines[at].partition(b":")[2]) if at and crossing[at] else None, shape.dated)
-
-
-@lru_cache(64)
-def _only_holds(line: bytes) -> bool:
-    """Whether a `Connection` lists no names of headers, which would stop here."""
-    return told(line) in _HOLDS
 
 
 def _crossing_lines(shape: Shape, stays: frozenset[str]) -> tuple[bool, ...]:

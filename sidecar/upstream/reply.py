@@ -262,6 +262,10 @@ class Reply:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """For whoever cannot do it by `async with`."""
         try:
             if self._sending is not None:
                 await self._sending.stop()

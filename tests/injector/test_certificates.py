@@ -61,17 +61,20 @@ async def until(condition):
     raise AssertionError("it never came true")
 
 
-async def test_new_connections_get_the_new_certificate_and_running_ones_go_on(injector, mounted, trusting):
-    running = await injector(mounted.folder, watch_interval_s=0.02)
-    old, reader, writer = await shown(running.port, trusting)
-    mounted.swap()
-
-    async def changed():
+def changed(running, trusting, old):
+    async def looked():
         new, _, other = await shown(running.port, trusting)
         other.close()
         return new != old
 
-    await until(changed)
+    return looked
+
+
+async def test_new_connections_get_the_new_certificate_and_running_ones_go_on(injector, mounted, trusting):
+    running = await injector(mounted.folder, watch_interval_s=0.02)
+    old, reader, writer = await shown(running.port, trusting)
+    mounted.swap()
+    await until(changed(running, trusting, old))
     assert (await ask_ready(reader, writer)).startswith(b"HTTP/1.1 404")
     writer.close()
     found = await running.metrics()
@@ -110,13 +113,7 @@ async def test_a_broken_pair_is_refused_once_and_the_old_one_stays(injector, mou
         assert [record.message.count("the old certificate stays") for record in caplog.records] == [1]
         assert "PRIVATE KEY" not in caplog.text
         mounted.swap()
-
-        async def changed():
-            new, _, other = await shown(running.port, trusting)
-            other.close()
-            return new != old
-
-        await until(changed)
+        await until(changed(running, trusting, old))
 
 
 def test_nothing_is_loaded_while_the_files_are_the_same(mounted):

@@ -2,7 +2,6 @@ import asyncio
 
 import pytest
 from attrs import evolve
-from provider import serving
 from rawclient import connected
 from running import serve
 
@@ -81,12 +80,6 @@ async def plainly(fast_path):
     for server, listening in begun:
         listening.close()
         await server.shutdown(1)
-
-
-@pytest.fixture
-async def provider():
-    async with serving() as double:
-        yield double
 
 
 @pytest.fixture

@@ -2,16 +2,9 @@
 
 import json
 
-import pytest
-from provider import CHAT_EVENTS, COMPLETION, END, EVENTS_HEAD, answers, before, chunk, entry, in_turn, sends, serving
+from provider import CHAT_EVENTS, COMPLETION, END, EVENTS_HEAD, answers, before, chunk, entry, in_turn, sends
 
 STREAM = sends(EVENTS_HEAD, *map(chunk, CHAT_EVENTS), END)
-
-
-@pytest.fixture
-async def provider():
-    async with serving(answers(COMPLETION)) as provider:
-        yield provider
 
 
 async def ask(sidecar, **body):

@@ -58,6 +58,13 @@ async def at_hand(store, key=A):
     return held
 
 
+async def has_a_copy(store):
+    """Of PIN, which is made for it."""
+    await store.claim(A, PIN)
+    await until(lambda: copies_are_made(store))
+    await at_hand(store)
+
+
 async def _renamed(store, server):
     await store.claim(B, OTHER)
     await asyncio.to_thread(server.cli, "RENAME", store._name_of(B), store._name_of(A))
@@ -97,9 +104,7 @@ async def test_what_another_does_to_a_pin_ends_the_copy(copying, a_store, server
 async def test_what_is_flushed_is_in_no_copy(reach, tmp_path, words):
     with redis_server(tmp_path) as server:
         store = RedisStore(reach(server.url), ttl_s=10, copies=10)
-        await store.claim(A, PIN)
-        await until(lambda: copies_are_made(store))
-        await at_hand(store)
+        await has_a_copy(store)
         server.cli(*words)
         await until(lambda: store.at_hand(A) is None)
         assert await store.get(A) is None
@@ -223,9 +228,7 @@ async def test_no_copy_answers_for_longer_than_the_bound_while_redis_is_silent(r
     with redis_server(tmp_path) as server:
         store = RedisStore(reach(server.url, command_timeout_s=0.2), ttl_s=10, copies=10)
         await store._redis.ask("PING", within_s=10)
-        await store.claim(A, PIN)
-        await until(lambda: copies_are_made(store))
-        await at_hand(store)
+        await has_a_copy(store)
         began = time.monotonic()
         if how == "frozen":
             server.freeze()
@@ -270,9 +273,7 @@ async def test_with_its_connection_all_copies_go_and_what_was_not_told_is_told_o
 async def test_uses_are_told_of_when_a_redis_that_was_away_is_back(reach, tmp_path):
     with redis_server(tmp_path, "--appendonly", "yes", "--appendfsync", "always") as server:
         store, other = RedisStore(reach(server.url), ttl_s=60, copies=10), RedisStore(reach(server.url), ttl_s=60)
-        await store.claim(A, PIN)
-        await until(lambda: copies_are_made(store))
-        await at_hand(store)
+        await has_a_copy(store)
         await store._copies.tell()
         used = store.at_hand(A)
         server.kill()
@@ -301,9 +302,7 @@ async def test_uses_of_a_copy_that_has_ended_come_before_the_next(copying, a_sto
 async def test_a_server_that_comes_back_empty_is_believed(reach, tmp_path):
     with redis_server(tmp_path) as server:
         store = RedisStore(reach(server.url), ttl_s=10, copies=10)
-        await store.claim(A, PIN)
-        await until(lambda: copies_are_made(store))
-        await at_hand(store)
+        await has_a_copy(store)
         server.kill()
         server.start()
         await until(lambda: store.at_hand(A) is None)
@@ -314,9 +313,7 @@ async def test_a_server_that_comes_back_empty_is_believed(reach, tmp_path):
 async def test_a_full_redis_is_asked_each_time_for_it_takes_no_uses(reach, tmp_path):
     with redis_server(tmp_path) as server:
         store = RedisStore(reach(server.url), ttl_s=10, copies=10)
-        await store.claim(A, PIN)
-        await until(lambda: copies_are_made(store))
-        await at_hand(store)
+        await has_a_copy(store)
         server.cli("CONFIG", "SET", "maxmemory", "1")
         store.at_hand(A)
         await store._copies.tell()
@@ -327,9 +324,7 @@ async def test_a_copy_that_redis_no_longer_has_goes_even_if_nobody_tells(reach, 
     """Databases that are swapped change every key of both, and Redis tells nobody."""
     with redis_server(tmp_path) as server:
         store = RedisStore(reach(server.url), ttl_s=10, copies=10)
-        await store.claim(A, PIN)
-        await until(lambda: copies_are_made(store))
-        await at_hand(store)
+        await has_a_copy(store)
         server.cli("SWAPDB", "0", "1")
         store.at_hand(A)
         await until(lambda: store.at_hand(A) is None)

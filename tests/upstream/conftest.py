@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 import uvloop
-from provider import serving
 
 from sidecar.upstream.client import open_client
 
@@ -14,12 +13,6 @@ LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 def pytest_asyncio_loop_factories(item):
     return LOOPS if item.path.stem in ON_BOTH else {"asyncio": asyncio.new_event_loop}
-
-
-@pytest.fixture
-async def provider():
-    async with serving() as double:
-        yield double
 
 
 @pytest.fixture
