@@ -279,15 +279,20 @@ async def test_a_running_stream_keeps_its_provider_and_ends(reloading):
         assert len(old.requests) == len(new.requests) == 1
 
 
-@pytest.mark.parametrize("kind", ["llm", "embeddings"])
-async def test_a_classifiers_session_is_closed_when_its_last_request_is_over(reloading, endpoint, kind):
-    gate, sessions = asyncio.Event(), _sessions()
+def reasoning_after(gate):
+    """An endpoint that says so once `gate` is open."""
 
     async def behave(request):
         await gate.wait()
         return await says('{"route": "complex_reasoning"}')(request)
 
-    endpoint.behave = behave
+    return behave
+
+
+@pytest.mark.parametrize("kind", ["llm", "embeddings"])
+async def test_a_classifiers_session_is_closed_when_its_last_request_is_over(reloading, endpoint, kind):
+    gate, sessions = asyncio.Event(), _sessions()
+    endpoint.behave = reasoning_after(gate)
     sidecar = await reloading(endpoint.classifier(type=kind))
     asking = asyncio.ensure_future(sidecar.model("s"))
     while not endpoint.asked:  # noqa: ASYNC110 - the double tells nobody
@@ -309,12 +314,7 @@ def _sessions():
 
 async def test_a_first_turn_before_and_one_after_the_change_ask_once_and_agree(reloading, endpoint):
     gate = asyncio.Event()
-
-    async def behave(request):
-        await gate.wait()
-        return await says('{"route": "complex_reasoning"}')(request)
-
-    endpoint.behave = behave
+    endpoint.behave = reasoning_after(gate)
     sidecar = await reloading(endpoint.classifier())
     earlier = asyncio.ensure_future(sidecar.model("s"))
     while not endpoint.asked:  # noqa: ASYNC110 - the double tells nobody
@@ -330,12 +330,7 @@ async def test_a_first_turn_before_and_one_after_the_change_ask_once_and_agree(r
 async def test_a_client_that_hangs_up_does_not_take_the_classifier_from_those_who_wait(reloading, endpoint):
     """The first turn goes on in a task of its own, with the classifier of the configuration that it began under."""
     gate = asyncio.Event()
-
-    async def behave(request):
-        await gate.wait()
-        return await says('{"route": "complex_reasoning"}')(request)
-
-    endpoint.behave = behave
+    endpoint.behave = reasoning_after(gate)
     sidecar = await reloading(endpoint.classifier(timeout="9s"))
     leader = asyncio.ensure_future(sidecar.model("s"))
     while not endpoint.asked:  # noqa: ASYNC110 - the double tells nobody
@@ -451,7 +446,7 @@ async def test_routes_are_read_beside_the_loop_and_weights_once():
     routes = read_text(CONFIG, "test.yaml", {}).config.routes
     many = tuple(
         evolve(route, name=f"{route.name}_{n}", description=f"{route.description} {n}")
-        for n in range(10)
+        for n in range(40)
         for route in routes
     )
     reader, turns = Reader(), 0
