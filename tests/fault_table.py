@@ -19,6 +19,7 @@ from pathlib import Path
 import aiohttp
 import trustme
 from attrs import Factory, evolve, frozen
+from ports import free_port
 from provider import (
     CHAT_EVENTS,
     COMPLETION,
@@ -33,7 +34,6 @@ from provider import (
     head,
     in_turn,
     is_cut,
-    refused_port,
     refuses,
     serving,
     then_cut,
@@ -98,7 +98,7 @@ NO_MODEL = {"message": "The model does not exist.", "code": "model_not_found"}
 SHORT = head(200, "OK", "content-type: application/json", "content-length: 500") + COMPLETION[:100]
 
 FAULTS = (
-    Fault("connection refused", place=lambda: f"http://127.0.0.1:{refused_port()}"),
+    Fault("connection refused", place=lambda: f"http://127.0.0.1:{free_port()}"),
     Fault("its certificate is not trusted", same(answers(COMPLETION)), tls=True),
     Fault("its name cannot be resolved", place=lambda: "http://name.invalid"),
     Fault("not connected within `connect`", same(hangs), silent=True, entry={"timeouts": {"connect": "50ms"}}),

@@ -204,12 +204,6 @@ async def serving(story=None, *, kind=Provider, tls=None, **settings):
         await provider._stop()
 
 
-def refused_port():
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return taken.getsockname()[1]
-
-
 # What providers send
 
 

@@ -5,7 +5,6 @@ own, with nothing kept on disk unless a test says so. Ended by their process ids
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from contextlib import ExitStack, contextmanager
@@ -13,20 +12,10 @@ from pathlib import Path
 
 import trustme
 from attrs import define, field
+from ports import free_port
 
 PATIENCE_S = 20.0
 """A machine that runs all tests at once is slow to start anything."""
-
-
-def free_port(tried=[]):  # noqa: B006 - what was given stays given: two servers that start at once shall not meet
-    """A port that nobody listens on, and whose cluster bus (10,000 above) is a port too."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        if port < 55_000 and port not in tried:
-            tried.append(port)
-            return port
 
 
 @define

@@ -3,10 +3,10 @@
 import asyncio
 import re
 import shutil
-import socket
 from contextlib import asynccontextmanager
 
 from attrs import Factory, define, frozen
+from ports import free_port
 from provider import Provider, serving
 
 PATIENCE_S = 3.0
@@ -78,8 +78,7 @@ def echo():
 @asynccontextmanager
 async def nginx(folder, behind):
     """Debian's, as a proxy for the port `behind`: its own port. Skips nothing: `.ci/run` brings it."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     config = folder / "nginx.conf"
     config.write_text(NGINX.format(folder=folder, port=port, behind=behind))
     binary = shutil.which("nginx") or "/usr/sbin/nginx"

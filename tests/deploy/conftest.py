@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import aiohttp
 import pytest
 import yaml
 from attrs import define, frozen
+from ports import free_port
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
@@ -160,7 +160,7 @@ async def prometheus(tmp_path):
 
 @asynccontextmanager
 async def _running(path, folder, target):
-    port, log = _free_port(), folder / "prometheus.log"
+    port, log = free_port(), folder / "prometheus.log"
     arguments = (
         f"--config.file={_configured(folder, target)}",
         f"--storage.tsdb.path={folder / 'data'}",
@@ -187,11 +187,6 @@ def _configured(folder, target):
     (folder / "targets.yaml").write_text(json.dumps([{"targets": [target]}]))
     (folder / "prometheus.yaml").write_text(json.dumps(config))
     return folder / "prometheus.yaml"
-
-
-def _free_port():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return taken.getsockname()[1]
 
 
 @pytest.fixture

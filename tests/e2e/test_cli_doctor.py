@@ -2,12 +2,12 @@
 
 import asyncio
 import json
-import socket
 from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import web
 from doubles import answers
+from ports import free_port
 from running import CONFIG, chat
 
 from sidecar.cli import main
@@ -89,8 +89,7 @@ async def test_sessions_that_match_no_route_and_are_not_pinned_are_the_reason_fo
 
 
 async def test_a_provider_that_never_answers_is_a_problem_and_the_exit_code_1(start, doctor):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    url = f"http://127.0.0.1:{free_port()}/v1"
     sidecar = await start(KEYED.format(url=url), {"A_KEY": "canary"})
     async with sidecar.client.post("/v1/chat/completions", json=chat()) as answer:
         assert answer.status == 502

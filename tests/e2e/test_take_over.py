@@ -7,9 +7,9 @@ import signal
 import aiohttp
 import pytest
 from attrs import define, field
+from ports import free_port
 from provider import CHAT_EVENTS, END, EVENTS_HEAD, KEYS, before, chunk, entry, serving
 from rawclient import connected, request
-from redis_servers import free_port
 from running import CODE, REASONING, chat
 
 from sidecar.stores import snapfile

@@ -3,7 +3,8 @@
 from contextlib import AsyncExitStack
 
 import pytest
-from provider import COMPLETION, answers, head, refused_port, sends, serving
+from ports import free_port
+from provider import COMPLETION, answers, head, sends, serving
 from running import CODE
 
 HI = {"role": "user", "content": CODE}
@@ -95,7 +96,7 @@ async def test_a_failover_that_would_lose_the_conversation_is_refused_and_the_fi
 
 
 async def test_when_the_first_says_nothing_its_silence_is_what_is_told(start):
-    nobody = f"http://127.0.0.1:{refused_port()}"
+    nobody = f"http://127.0.0.1:{free_port()}"
     async with serving(answers(COMPLETION)) as second:
         keys = {"FIRST": "one", "SECOND": "two"}
         # Two, so that the first is not asked again, and last.

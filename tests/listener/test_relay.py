@@ -9,6 +9,7 @@ import json
 import zlib
 
 import pytest
+from ports import free_port
 from provider import (
     CHAT_EVENTS,
     COMPLETION,
@@ -25,7 +26,6 @@ from provider import (
     entry,
     hangs,
     head,
-    refused_port,
     then_hangs,
 )
 from rawclient import connected, request
@@ -302,7 +302,7 @@ async def test_two_first_turns_at_once_get_one_model(start, provider, ask):
 
 
 async def test_a_failing_classifier_never_fails_the_request(start, provider, ask):
-    broken = {"type": "llm", "base_url": f"http://127.0.0.1:{refused_port()}", "model": "router"}
+    broken = {"type": "llm", "base_url": f"http://127.0.0.1:{free_port()}", "model": "router"}
     sidecar = await start(routed(provider, classifier=broken), KEYS)
     heard = await ask(sidecar.port, post(json.dumps(chat(model="openai/second")).encode()))
     assert (heard.status, heard.body, heard.one("x-sidecar-model")) == (200, COMPLETION, "openai/second")

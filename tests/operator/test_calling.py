@@ -4,6 +4,7 @@ import socket
 import threading
 
 import pytest
+from ports import free_port
 
 from sidecar.cli import main
 from sidecar.config.models import Admin, ServerTls
@@ -63,8 +64,7 @@ def test_what_is_no_address_is_refused_and_named(given):
 
 
 def test_where_nothing_listens_the_error_says_what_to_do():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(NoSidecar, match=r"nothing listens at .*: is `sidecar up` running"):
         AdminPort(url).get("/recent")
 

@@ -7,6 +7,7 @@ import time
 
 import pytest
 import trustme
+from ports import free_port
 
 from sidecar.operator.reach import Reached, reach
 
@@ -29,8 +30,7 @@ def test_all_are_asked_at_once_and_none_longer_than_the_bound():
 
 
 def test_what_cannot_be_reached_says_why():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        closed = f"http://127.0.0.1:{free.getsockname()[1]}"
+    closed = f"http://127.0.0.1:{free_port()}"
     refused, unknown = reach([closed, "https://provider.invalid/v1"])
     assert refused.trouble == "no connection: Connection refused"
     assert unknown.trouble in ("its name cannot be resolved", "no answer within 3 s")

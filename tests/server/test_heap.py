@@ -11,6 +11,7 @@ import json
 from collections import Counter
 
 import pytest
+from ports import free_port
 from provider import (
     CHAT_EVENTS,
     END,
@@ -24,7 +25,6 @@ from provider import (
     head,
     is_cut,
     is_reset,
-    refused_port,
     refuses,
     sends,
     serving,
@@ -222,7 +222,7 @@ async def test_a_request_leaves_nothing_for_the_collector_however_it_ends(start,
 
 
 async def test_a_provider_that_is_not_there_leaves_nothing_for_the_collector(start, uncollected):
-    sidecar = await start(before(entry(f"http://127.0.0.1:{refused_port()}"), routing=HASTY), KEYS)
+    sidecar = await start(before(entry(f"http://127.0.0.1:{free_port()}"), routing=HASTY), KEYS)
     assert await left_by_calls(sidecar, asks(asked())) == {}
 
 

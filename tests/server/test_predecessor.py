@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, closing
 
 import pytest
 from attrs import evolve
-from redis_servers import free_port
+from ports import free_port
 from running import CONFIG, chat
 
 from sidecar.config import read_text

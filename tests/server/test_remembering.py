@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from attrs import evolve
+from ports import free_port
 from redis_servers import redis_server
 from running import CODE, CONFIG, REASONING, chat, serve
 
@@ -23,9 +24,7 @@ def shared(url, **more):
 @pytest.fixture
 def nobody():
     """The URL of a Redis that is not there."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-    return f"redis://127.0.0.1:{port}/0"
+    return f"redis://127.0.0.1:{free_port()}/0"
 
 
 async def store_line(sidecar):

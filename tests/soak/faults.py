@@ -31,7 +31,7 @@ async def tried(name, folder, *, brief=False):
     except TimeoutError:
         return Seen({f"over within {LONGEST_S:g} s": False})
     except (AssertionError, OSError) as exc:
-        return Seen({f"nothing breaks: {exc!r}"[:500]: False})
+        return Seen({f"nothing breaks: {repr(exc)[-500:]}": False})
 
 
 def lines(name, seen, took_s):

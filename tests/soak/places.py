@@ -4,14 +4,14 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 import time
 from pathlib import Path
 
 import aiohttp
 from attrs import define, field
-from redis_servers import free_port, redis_server
+from ports import free_port
+from redis_servers import redis_server
 
 HERE = Path(__file__).parent
 PLACES = {"openai/alpha": None, "anthropic/beta": None, "openai/gamma": None, "custom/delta": "responses"}
@@ -65,17 +65,6 @@ def _route(name, description, models, *, odd):
         "models": models if name == "summaries" else models[:: -1 if odd else 1],
     }
     return {**said, "examples": ["Give me the gist of this report"]} if odd and name == "summaries" else said
-
-
-def refused_port():
-    """A port that nobody listens on, and nobody will: it stays bound until the process ends."""
-    sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
-    _HELD.append(sock)
-    return sock.getsockname()[1]
-
-
-_HELD = []
 
 
 @define

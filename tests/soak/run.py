@@ -38,7 +38,7 @@ async def soak(wanted, folder):
     """All that was found, as JSON."""
     async with AsyncExitStack() as stack:
         ports, doubles = await places.providers(stack, folder)
-        everybody = {**ports, places.DEAD: places.refused_port()}
+        everybody = {**ports, places.DEAD: places.free_port()}
         redis = places.redis(stack, folder) if wanted.redis else None
         sidecar = places.Sidecar(folder, stack)
         trouble = Trouble(sidecar, everybody, redis, fills=wanted.minutes > verdict.SHORTEST_MINUTES)

@@ -98,7 +98,7 @@ async def staged(folder, *, redis=None, environ=None, ports=None, **more):
     async with AsyncExitStack() as stack:
         made, doubles = await places.providers(stack, folder)
         sidecar = places.Sidecar(folder, stack, environ=environ or {})
-        everybody = {**made, **(ports or {}), places.DEAD: places.refused_port()}
+        everybody = {**made, **(ports or {}), places.DEAD: places.free_port()}
         sidecar.write(places.config(everybody, folder, redis=redis, **more))
         await sidecar.start()
         yield Stage(folder, stack, sidecar, everybody, doubles)

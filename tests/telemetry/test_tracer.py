@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from msgspec.structs import replace
 from otlp import attributes, receiving
-from provider import refused_port
+from ports import free_port
 
 from sidecar import __version__
 from sidecar.config.models import Secret, Tracing
@@ -175,7 +175,7 @@ def test_without_the_extra_traces_go_on_and_an_endpoint_is_refused_in_one_senten
 
 
 async def test_a_receiver_that_is_down_is_said_once_and_its_spans_are_counted(caplog):
-    async with open_tracer(to(f"http://127.0.0.1:{refused_port()}/c4n4ry/v1/traces")) as tracer:
+    async with open_tracer(to(f"http://127.0.0.1:{free_port()}/c4n4ry/v1/traces")) as tracer:
         for _ in range(3):
             tracer.told(RECORD)
             await flushed(tracer)

@@ -8,6 +8,7 @@ import time
 import pytest
 import trustme
 from msgspec.structs import replace
+from ports import free_port
 from provider import (
     COMPLETION,
     END,
@@ -19,7 +20,6 @@ from provider import (
     in_turn,
     is_cut,
     is_reset,
-    refused_port,
     sends,
     serving,
     then_cut,
@@ -178,7 +178,7 @@ async def test_redirects_and_cookies_are_the_callers(client, provider):
 
 
 async def test_proxies_of_the_environment_are_not_used(client, provider, monkeypatch):
-    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{refused_port()}")
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
     assert await asked(client, provider) == (200, COMPLETION)
 
 
@@ -226,7 +226,7 @@ async def test_a_call_that_is_given_up_closes_its_connection(client, provider):
 
 
 async def test_nobody_there_is_not_connected(client):
-    error, cause = await fails(client, call(refused_port()))
+    error, cause = await fails(client, call(free_port()))
     assert (str(error), cause) == ("p could not be reached: Connection refused", Cause.CONNECT)
 
 
