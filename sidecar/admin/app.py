@@ -82,7 +82,8 @@ async def _in_one_shape(request: web.Request, handler: Handler) -> web.StreamRes
 
 
 async def _private(_request: web.Request, response: web.StreamResponse) -> None:
-    """No browser is to keep an answer, guess at its kind, or lend it to another site's page."""
+    """No browser is to keep an answer, guess at its kind, or lend it to another site's page. What serves it is not told."""
+    response.headers.popall("Server", None)  # aiohttp has set it by now
     for name, value in (
         ("Cache-Control", "no-store"),
         ("X-Content-Type-Options", "nosniff"),

@@ -149,6 +149,12 @@ async def test_no_answer_is_kept_guessed_at_or_lent_to_another_site(port):
         assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
 
 
+async def test_no_answer_says_which_library_of_which_version_serves(port):
+    client = await port(Toys())
+    for path in ("/toys", "/nothing", "/toys/bug"):
+        assert "Server" not in (await ask(client, "GET", path))[2]
+
+
 def own_address():
     """An address of this machine that is not loopback; nothing is sent to find it."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
