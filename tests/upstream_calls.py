@@ -1,6 +1,7 @@
 """What the tests of the connection to a provider share: calls, sinks."""
 
 import asyncio
+from math import inf
 
 from sidecar.config.models import Timeouts
 from sidecar.upstream.origin import Origin
@@ -44,7 +45,7 @@ async def asked(client, provider, **more):
 
 async def until(true):
     """For what the other side of a socket does."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not true():  # noqa: ASYNC110 - nobody here could set an event
             await asyncio.sleep(0.001)
 
@@ -52,8 +53,13 @@ async def until(true):
 class Taking:
     """A sink that keeps what it takes."""
 
+    passed_at = -inf
+
     def __init__(self, *, wants=None):
         self.pieces, self.wants = [], wants
+
+    def pass_on(self, piece, chunk):
+        return False
 
     def take(self, piece):
         self.pieces.append(piece)

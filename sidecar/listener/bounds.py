@@ -91,12 +91,14 @@ class Stay:
     one that came with the end of a request is not seen: it gets no more time than a connection without a request has.
     """
 
-    __slots__ = ("head_at", "head_bytes", "last", "left", "opened_at", "stuck_at", "unsent")
+    __slots__ = ("head_at", "head_bytes", "is_late", "last", "left", "opened_at", "stuck_at", "unsent")
 
     def __init__(self, limits: Limits, now: float) -> None:
         self.opened_at = now
         self.head_at: float | None = now
         self.head_bytes = 0
+        self.is_late = False
+        """Whether the head was late when it was last looked for."""
         self.left = limits.max_requests_per_connection
         """Requests until its last; below 0 there is no bound."""
         self.last = False
@@ -133,6 +135,10 @@ class Bounds:
             return None
         return TurnedAway(self._too_many, self._turned_away, lambda: self._count("max_connections"))
 
+    def has_room(self, stay: Stay) -> bool:
+        """Whether no bound is reached with one more request."""
+        return self.requests < self.limits.max_requests and stay.left != 1
+
     def enter(self, request: Incoming, stay: Stay) -> SidecarError | None:
         """A request begins: `requests` is one less when it is over. Why it is not answered, if it is not."""
         self.requests += 1
@@ -167,8 +173,10 @@ class Bounds:
     def look(self, connection: Watched, now: float) -> None:
         """What has taken too long ends."""
         stay, limits = connection.stay, self.limits
-        if stay.head_at is not None and now - stay.head_at > limits.header_timeout_s and connection.awaits_head:
+        is_late = stay.head_at is not None and now - stay.head_at > limits.header_timeout_s and connection.awaits_head
+        if is_late and stay.is_late:  # once is not enough: if the loop was held up, the head is here but not read yet
             self._head_is_late(connection)
+        stay.is_late = is_late
         age_s = limits.max_connection_age_s
         if age_s and now - stay.opened_at > age_s and not stay.last:
             stay.last = True

@@ -15,6 +15,7 @@ from sidecar.listener.head import Heads
 from sidecar.listener.incoming import Heard
 from sidecar.listener.outlet import Outlet, Pumped
 from sidecar.listener.seen import Table
+from sidecar.listener.turn import Turn
 
 
 class Server(web.Server):
@@ -24,6 +25,7 @@ class Server(web.Server):
     """Asked for each request: another one may be put in its place between two of them."""
     bounds: Bounds
     heads: Heads
+    turn: Turn
     ends: bool = False
     """Whether every connection is to end with its next answer."""
 

@@ -68,15 +68,36 @@ class Decider:
         self._clock = clock
         self._texts = Texts()
 
+    def at_once(self, form: Format, request: Incoming, body: bytes) -> Asked | None:
+        """
+        As `decide` where a pin decides and nothing need be waited for. None: nothing was decided, and `decide` is to be
+        asked. Raises RequestError, as `parse` does.
+        """
+        named = request.session
+        if named is None or self._router.waits or self._must_look(request):
+            return None
+        asked = parse(form, body, in_whole=self._reads_all, texts=self._texts, session=named)
+        session = self._naming.own(named)
+        decision = self._router.pinned(session)
+        return None if decision is None else Asked(asked, Decided(decision, session), body)
+
     async def decide(self, form: Format, request: Incoming, body: bytes) -> Asked:
         """`body`: the request's. Raises RequestError, as its parts do: then nothing was changed."""
-        head, named = request.head, request.session
-        if head is None or named is None or self._tells_apart or (self._know_side_calls and head.product in KNOWN):
+        named = request.session
+        if named is None or self._must_look(request):
             asked, ask = self._looked_at(form, request.headers, body, request.remote or "")
         else:  # of such a head nothing counts but the session's name: 9 looks into the headers less
             asked = parse(form, body, in_whole=self._reads_all, texts=self._texts, session=named)
-            ask = Ask(asked.model, asked.conversation, self._naming.own(named), None, partial(self._preferences, asked))
+            session = self._naming.own(named)
+            if (decision := self._router.pinned(session)) is not None:
+                return Asked(asked, Decided(decision, session), body)
+            ask = Ask(asked.model, asked.conversation, session, None, partial(self._preferences, asked))
         return Asked(asked, Decided(await self._router.route(ask, self._clock()), ask.session), body)
+
+    def _must_look(self, request: Incoming) -> bool:
+        """Whether more may count of a request's head than the name in `X-Session-Id`."""
+        head = request.head
+        return head is None or self._tells_apart or (self._know_side_calls and head.product in KNOWN)
 
     def _looked_at(self, form: Format, headers: Mapping[str, str], body: bytes, peer: str) -> tuple[Request, Ask]:
         """What a request from the address `peer` asks, by all of its headers."""

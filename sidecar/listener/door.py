@@ -126,6 +126,30 @@ class Door:
                 exchange.send(outlet)
         self._tell(exchange, began, request)  # after it was sent: its client does not wait for this
 
+    def at_once(self, request: Incoming, outlet: Outlet) -> bool:
+        """
+        Answers what needs nothing to be waited for: a decision that a pin takes. `request`: one whose head is known
+        and whose body is here. False: nothing was answered, and `serve` is for it.
+        """
+        place, body = self._places.get(request.path), request.whole
+        if place is None or place.answer is not Door._decide or body is None or len(body) > self._bodies.max_bytes:
+            return False
+        began = self._clock()
+        way = Way(place.endpoint, self._traces.begun())
+        try:
+            if self._admission is not None:
+                request = self._admitted(request, way, self._admission)
+            asked = self._decider.at_once(place.form, request, body)
+        except Exception:  # noqa: BLE001 - `serve` will meet it too, and say so
+            return False
+        if asked is None:
+            return False
+        way.decided, way.requested = asked.decided, asked.request.model
+        answer = Answer(200, decision_body(asked.decided, way.trace), way)
+        answer.send(outlet)
+        self._tell(answer, began, request)
+        return True
+
     def not_http(self, kind: str, request: Incoming, outlet: Outlet) -> None:
         """The answer to a request that could not be parsed; `kind` names the parser's complaint, not what it saw."""
         error = RequestError(f"The request is not valid HTTP ({kind}).")

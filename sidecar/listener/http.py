@@ -24,12 +24,14 @@ from sidecar.listener.bounds import Bounds
 from sidecar.listener.connection import Connection, Server
 from sidecar.listener.door import Door
 from sidecar.listener.head import Heads
+from sidecar.listener.hearing import HearingConnection
 from sidecar.listener.incoming import Heard
 from sidecar.listener.known import TESTED, lean_possible
-from sidecar.listener.lean import HearingConnection, LeanConnection
+from sidecar.listener.lean import LeanConnection
 from sidecar.listener.outlet import Pumped
 from sidecar.listener.seen import Table
 from sidecar.listener.sweep import Sweep
+from sidecar.listener.turn import Turn
 
 faults = logging.getLogger("sidecar.listener")
 
@@ -53,6 +55,7 @@ class HttpServer(Server):
         super().__init__(self._answer, request_factory=self._made, handler_cancellation=True)
         self.door = door
         self.heads = Heads()
+        self.turn = Turn()
         known = possible()
         self.lean = fast and known
         self._kind: type[Connection] = LeanConnection if self.lean else HearingConnection if known else Connection

@@ -4,6 +4,8 @@ The bytes that come in on one connection, and which of them aiohttp's parser is 
     between two requests ──the head is known──▶ a request, its body counted off here
                          └─ it is not ────────▶ the parser, until it is between two requests again
 
+The head that came last is looked for first (`Measured`): a connection most often has one client, and one session.
+
 Both read one stream of bytes, so at each moment it must be certain where in it they are. What the parser was given is
 counted too: a head ends at its first blank line, which is certain where all of its lines end alike and are as many as
 the parser found, and then comes a body of the length that is told. Where that cannot be said (chunks, requests behind
@@ -16,13 +18,13 @@ from aiohttp import StreamReader
 from aiohttp.http import RawRequestMessage
 
 from sidecar.listener.incoming import Carrier, Known
-from sidecar.listener.seen import LONGEST_HEAD, Table, cut, is_plain, lines_of
+from sidecar.listener.seen import LONGEST_HEAD, Measured, Table, cut, is_plain, is_visible, lines_of
 
 
 class Intake:
     """Of one connection. `table`: the heads that are known where it was made."""
 
-    __slots__ = ("_begun", "_body", "_key", "_left", "_table", "remote", "wanted")
+    __slots__ = ("_begun", "_body", "_key", "_left", "_name", "_session", "_table", "_usual", "remote", "wanted")
 
     def __init__(self, table: Table) -> None:
         self.remote: str | None = None
@@ -36,6 +38,11 @@ class Intake:
         self.wanted = 0
         """How much is to come of a body that is counted off here: it is for `more`."""
         self._body: StreamReader | None = None
+        self._usual: Measured | None = None
+        """The head that was known last."""
+        self._session = b""
+        self._name: str | None = None
+        """The session in it, as it came and as text; empty and None without one."""
 
     @property
     def counts_off(self) -> bool:
@@ -49,6 +56,8 @@ class Intake:
         """
         if self._left != 0 or self._begun:
             return None, data
+        if (usual := self._usual) is not None and (length := self._measured(data, usual)) >= 0:
+            return self._read(usual, length, data, carrier)
         found = cut(data)
         if found is None:
             self._key = None
@@ -57,22 +66,45 @@ class Intake:
         if head is None:
             self._key = found.key
             return None, data
-        end = found.body_at + found.length
+        self._usual = usual = head.measured(data, found)
+        self._session, self._name = found.session, found.session.decode() or None
+        return self._read(usual, found.length, data, carrier)
+
+    def _measured(self, data: bytes, usual: Measured) -> int:
+        """How long the body is behind `usual`, which `data` begins with; -1 where it does not, or not plainly."""
+        if len(data) < usual.size:
+            return -1
+        before, one, between, other, after = usual.parts(data)
+        if before != usual.before or between != usual.between or after != usual.after:
+            return -1
+        length, session = (one, other) if usual.length_first else (other, one)
+        if not length.isdigit() or length < b"1":  # a zero in front is for `cut`
+            return -1
+        if session != self._session:
+            if session and not is_visible(session):
+                return -1
+            self._session, self._name = session, session.decode() or None
+        return int(length)
+
+    def _read(self, usual: Measured, length: int, data: bytes, carrier: Carrier) -> tuple[Known, bytes]:
+        """The request whose head, of `usual`'s form, `data` begins with; and what comes behind it."""
+        head, begin = usual.head, usual.size
+        end = begin + length
         request = Known(
             head.method,
             head.path,
             head.raw_path,
             head,
-            None if found.session is None else found.session.decode(),
-            found.length,
-            data[found.body_at : end] if end <= len(data) else None,
+            self._name,
+            length,
+            data[begin:end] if end <= len(data) else None,
             self.remote,
             carrier,
         )
         if request.whole is None:
             request.read = self._body = carrier.body()
-            self.wanted = found.length
-            return request, self.more(data[found.body_at :])
+            self.wanted = length
+            return request, self.more(data[begin:])
         return request, data[end:] if end < len(data) else b""
 
     def more(self, data: bytes) -> bytes:

@@ -48,10 +48,10 @@ class Journal(Struct):
 
     def told(self) -> Account | None:
         """What the answer says it cost, read now if nobody has read it yet."""
-        if self.unread is None:
-            return self.account
-        form, content_type, answer = self.unread
-        return account_of(form, content_type, "", answer)
+        if self.unread is not None:
+            form, content_type, answer = self.unread
+            self.unread, self.account = None, account_of(form, content_type, "", answer)
+        return self.account
 
     def begins(self) -> None:
         """The first bytes of the answer's body are there: perhaps long after its head, if they were held back."""

@@ -1,5 +1,5 @@
 """
-Whether this aiohttp is one that the fast path knows: whether it has what `sidecar.listener.lean` takes of it, by name.
+Whether this aiohttp is one that the fast path knows: whether it has what `lean` and `hearing` take of it, by name.
 """
 
 import inspect

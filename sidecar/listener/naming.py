@@ -13,7 +13,7 @@ from attrs import field, frozen
 from sidecar.config.models import Routing
 from sidecar.listener.callers import Callers
 from sidecar.routing.drift import Drift
-from sidecar.routing.session import IMPLICIT, OWN, OWN_SOURCES, SessionKey, Source, named, session_of
+from sidecar.routing.session import IMPLICIT, OWN_SOURCES, SessionKey, Source, named, session_of
 from sidecar.routing.sources import sources
 from sidecar.wire.head import head_of
 from sidecar.wire.request import Request
@@ -57,9 +57,9 @@ class Naming:
                 return headers[name]
         return None
 
-    def own(self, session_id: str) -> SessionKey | None:
-        """The session that `X-Session-Id` names, which says `session_id`, where nobody's are told apart."""
-        return self._named(OWN[0], session_id, "")
+    def own(self, session_id: str) -> SessionKey:
+        """The session that `X-Session-Id` names, where nobody's are told apart. `session_id` is known to be an id."""
+        return SessionKey(session_id)
 
     def of(self, headers: Mapping[str, str], request: Request, peer: str) -> SessionKey | None:
         """

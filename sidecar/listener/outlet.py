@@ -22,6 +22,7 @@ from multidict import CIMultiDict
 from sidecar.errors import SidecarError
 from sidecar.listener.head import Headers, Heads, clean, cleaned
 from sidecar.listener.incoming import Heard, Incoming
+from sidecar.upstream.relaying import Lines
 
 Told = Callable[[], None]
 _APART_BYTES = 16 * 1024
@@ -53,6 +54,11 @@ class Outlet(Protocol):
     @property
     def gone(self) -> bool:
         """Whether the client has hung up."""
+        ...
+
+    @property
+    def chunks(self) -> asyncio.Transport | None:
+        """Where chunks may be written to in their frames, once the head is sent; None where the body has none."""
         ...
 
     def whole(self, status: int, reason: str | None, headers: Headers, body: bytes, *, closes: bool = False) -> None:
@@ -128,8 +134,26 @@ class Direct:
         transport = self._line.transport
         return transport is None or transport.is_closing()
 
+    @property
+    def chunks(self) -> asyncio.Transport | None:
+        return self._line.transport if self._chunked else None
+
     def whole(self, status: int, reason: str | None, headers: Headers, body: bytes, *, closes: bool = False) -> None:
         request, line = self._request, self._line
+        keeps_alive = self.keeps_alive and not closes and line.keeps_alive
+        if (
+            keeps_alive
+            and type(headers) is Lines
+            and len(body) < _APART_BYTES
+            and request.method == "POST"
+            and request.version == HttpVersion11
+        ):
+            whole = self._heads.plain(status, reason, headers, body)
+            if whole is not None:
+                self.sent_status = status
+                if (transport := line.transport) is not None and not transport.is_closing():
+                    transport.write(whole)
+                return
         head = self._heads.made(
             request.method,
             status,
@@ -137,7 +161,7 @@ class Direct:
             headers,
             body=len(body),
             http_10=request.version < HttpVersion11,
-            keeps_alive=self.keeps_alive and not closes and line.keeps_alive,
+            keeps_alive=keeps_alive,
         )
         self.sent_status, self.keeps_alive = status, head.keeps_alive
         transport, sent = line.transport, head.sent
@@ -215,6 +239,8 @@ class Direct:
 
 class Pumped:
     """`response` is for aiohttp, which is to get it when `sent` is over. `ends`: whether no request may follow."""
+
+    chunks = None
 
     def __init__(self, request: Heard, ends: Callable[[], bool] = bool) -> None:
         self._request = request

@@ -38,6 +38,13 @@ class Passage(Protocol):
         """The client's bytes for the provider's next ones."""
         ...
 
+    def glance(self, event: bytes) -> bytes | None:
+        """
+        `feed`, for bytes that end with an empty line, where it can be told at a glance: `event` itself where it goes as
+        it came. None where not, and then it must be fed.
+        """
+        ...
+
     def finish(self) -> bytes:
         """The client's last bytes, after the provider ended in good order."""
         ...
@@ -93,6 +100,9 @@ class Untouched:
             self._tap.feed(chunk)
         return chunk
 
+    def glance(self, event: bytes) -> bytes:
+        return self.feed(event)
+
     def finish(self) -> bytes:
         return b""
 
@@ -126,19 +136,29 @@ class Filtered:
         self._filter = UsageFilter()
         self._gaps = BoundaryTracker()
         self._idle = True  # whether the filter keeps nothing
+        self._seen: bytes | None = None  # what was found at a glance to need more than that
 
     @property
     def account(self) -> Account | None:
         return self._tap.account
 
     def feed(self, chunk: bytes) -> bytes:
-        if self._idle and self._tap.passes(chunk):  # as nearly always: 1.4 µs, not 2.3 with all three
+        passed = self._tap.pass_over(chunk) if self._idle and chunk is not self._seen else 0
+        self._seen = None
+        if passed == len(chunk):
             return chunk
-        self._tap.feed(chunk)
-        out = self._filter.feed(chunk)
+        rest = chunk[passed:]
+        self._tap.read(rest)
+        out = self._filter.feed(rest)
         self._idle = self._filter.idle
         self._gaps.feed(out)
-        return out
+        return chunk[:passed] + out
+
+    def glance(self, event: bytes) -> bytes | None:
+        if self._idle and self._tap.passes(event):
+            return event
+        self._seen = event
+        return None
 
     def finish(self) -> bytes:
         return self._filter.close()
@@ -168,6 +188,12 @@ class Translated:
     def feed(self, chunk: bytes) -> bytes:
         out = self._translator.feed(chunk)
         return out if self._told is None else self._heard(out)
+
+    def glance(self, event: bytes) -> bytes | None:
+        out = self._translator.glance(event)
+        if out is not None and self._told is not None:
+            self._told(out)
+        return out
 
     def finish(self) -> bytes:
         return self._heard(self._translator.finish())

@@ -152,8 +152,8 @@ class Proxy:
         key = (target.interface, target.upstream_model, at_home, asks_usage)
         if key in made:
             return made[key]
-        body, pin = asked.body, decision.pin_now
-        if not at_home or (pin is not None and pin.mixed):
+        body = asked.body
+        if not at_home or decision.mixed:
             body = self._readable(request.format, body, at_home=at_home)
         if target.translated:
             body = self._translated(request.format, target, body, asks_usage=asks_usage)

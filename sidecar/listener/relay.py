@@ -8,6 +8,7 @@ client slows the provider: it is not read from while more than 64 KiB wait here 
 
 import asyncio
 import logging
+from math import inf
 from time import monotonic
 from typing import Protocol
 
@@ -56,7 +57,8 @@ def relay_whole(outlet: Outlet, reply: Reply, first: bytes, *, form: Format, our
     if first:
         journal.begins()
         journal.bytes_out += len(first)
-    outlet.whole(reply.status, reply.reason, head_of(reply, ours, AS_IT_IS), first)
+    headers = relayed(reply, ours.lines()) or head_of(reply, ours, AS_IT_IS)
+    outlet.whole(reply.status, reply.reason, headers, first)
     if len(first) <= READ_LATER_BYTES and not reply.content_encoding:
         journal.unread = form, reply.content_type, first
     else:
@@ -128,8 +130,8 @@ class _Flow:
     """The sink that a reply is poured into."""
 
     __slots__ = (
-        "_begun", "_ended", "_feed", "_heard_at", "_journal", "_keepalive_s", "_loop", "_outlet", "_passage", "_paused_at",
-        "_paused_s", "_reply", "_room", "_time", "_timer",
+        "_begun", "_chunks", "_ended", "_feed", "_glance", "_heard_at", "_journal", "_keepalive_s", "_loop", "_outlet",
+        "_passage", "_paused_at", "_paused_s", "_reply", "_room", "_time", "_timer", "passed_at",
     )  # fmt: skip
 
     def __init__(self, outlet: Outlet, reply: Reply, passage: Passage, journal: Journal, keepalive_s: float) -> None:
@@ -138,7 +140,9 @@ class _Flow:
         self._passage = passage
         self._journal = journal
         self._keepalive_s = keepalive_s
-        self._feed = passage.feed
+        self._feed, self._glance = passage.feed, passage.glance
+        self._chunks: asyncio.Transport | None = None
+        self.passed_at = -inf
         self._loop = loop = asyncio.get_running_loop()
         self._time = loop.time
         self._heard_at = 0.0
@@ -156,6 +160,7 @@ class _Flow:
             self._timer = self._loop.call_later(self._keepalive_s, self._tick)
         # From here on the status is sent: an error can only cut the connection.
         outlet.begin(reply.status, reply.reason, headers, self._told(self._fed(first)))
+        self._chunks = outlet.chunks
         if first != b"" and not passage.ended:
             try:
                 await self._poured()
@@ -190,6 +195,16 @@ class _Flow:
         if self._timer is not None:
             self._heard_at = self._time()
         return self._outlet.write(out) and not self._passage.ended
+
+    def pass_on(self, piece: bytes, chunk: bytes) -> bool:
+        """See `Sink`."""
+        chunks = self._chunks
+        if chunks is None or chunks.is_closing() or (out := self._glance(piece)) is None:
+            return False
+        chunks.write(chunk if out is piece else b"%x\r\n%b\r\n" % (len(out), out))
+        self._journal.bytes_out += len(out)
+        self.passed_at = self._time()
+        return True
 
     def pause(self) -> None:
         """The client is slow."""
@@ -257,7 +272,7 @@ class _Flow:
         """
         if self._ended:
             return  # what is written now would be read as the beginning of the next answer
-        silent_s = self._time() - self._heard_at
+        silent_s = self._time() - max(self._heard_at, self.passed_at)
         if silent_s >= self._keepalive_s:
             if not self._outlet.full:  # one who does not read needs nothing to hold on to
                 self._outlet.write(self._told(self._passage.keepalive))

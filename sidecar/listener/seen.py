@@ -14,6 +14,7 @@ or carries a trace does, never gets in. Heads hold their clients' keys, as the r
 shown or told to anybody.
 """
 
+import struct
 from functools import cached_property
 from typing import Any, Final
 
@@ -24,11 +25,15 @@ from multidict import CIMultiDictProxy
 
 from sidecar.routing.session import LONGEST_ID
 
+DECIDES: Final = "/routing/v1/"
+"""How the paths begin where a decision alone is asked for."""
 MOST_HEADS: Final = 256
 MOST_ONCE: Final = 1024
 """So many heads that came once are remembered to have come, by a hash."""
 LONGEST_HEAD: Final = 4096
 """In bytes. Coding agents send 500 to 1,500."""
+MOST_MEASURES: Final = 32
+"""So many widths of its two values are remembered of one head."""
 _DIGITS: Final = 12
 
 _LENGTH = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")
@@ -51,10 +56,13 @@ class Cut(Struct, frozen=True, gc=False):
     """The head that some bytes begin with, taken apart: what is the same each time, and what is not."""
 
     key: bytes
-    session: bytes | None
+    session: bytes
+    """Empty where there is none."""
     length: int
     """Of its body, in bytes."""
     body_at: int
+    places: tuple[int, int, int, int]
+    """Where the length begins and ends, and the session; that is empty and behind the length where there is none."""
 
 
 class Seen:
@@ -64,14 +72,46 @@ class Seen:
         self.method: str = message.method
         self.path = path
         self.raw_path: str = message.path
+        self.decides = path.startswith(DECIDES)
+        """Whether a decision alone is asked for."""
         self.headers: CIMultiDictProxy[str] = message.headers
         """Those of the request that it was learnt from, its session and its length among them."""
         self.user_agent: str = message.headers.get("user-agent", "")
+        self._measured: dict[tuple[int, int, int, int], Measured] = {}
+
+    def measured(self, data: bytes, found: Cut) -> "Measured":
+        """The places in `data`, which begins with this head, as `found` says."""
+        measured = self._measured.get(found.places)
+        if measured is None:
+            _bounded(self._measured, MOST_MEASURES)
+            measured = self._measured[found.places] = Measured(self, data, found)
+        return measured
 
     @cached_property
     def product(self) -> str:
         """The client, by the name before the version in its `user-agent`."""
         return self.user_agent.partition("/")[0]
+
+
+class Measured:
+    """
+    One head with values of certain widths. The next one on a connection most often has them too, so it is looked for at
+    its known places first, before anything is searched: 11,000 instructions less of 150,000.
+    """
+
+    __slots__ = ("after", "before", "between", "head", "length_first", "parts", "size")
+
+    def __init__(self, head: Seen, data: bytes, found: Cut) -> None:
+        length, session = found.places[:2], found.places[2:]
+        self.head = head
+        self.length_first = length < session
+        (first, first_end), (second, second_end) = sorted((length, session))
+        self.size = found.body_at
+        """Of the head, in bytes."""
+        self.before, self.between, self.after = data[:first], data[first_end:second], data[second_end : self.size]
+        widths = (first, first_end - first, second - first_end, second_end - second, self.size - second_end)
+        self.parts = struct.Struct("{}s{}s{}s{}s{}s".format(*widths)).unpack_from
+        """Of bytes that are no fewer: `before`, a value, `between`, the other value, `after`."""
 
 
 class Table:
@@ -111,17 +151,23 @@ def cut(data: bytes) -> Cut | None:
         return None
     session_at = data.find(_SESSION[0], 0, end)
     if session_at < 0 and (session_at := data.find(_SESSION[1], 0, end)) < 0:
-        return Cut(data[:length_at] + data[length_end:end], None, int(length), end + 4)
+        places = (length_at, length_end, length_end, length_end)
+        return Cut(data[:length_at] + data[length_end:end], b"", int(length), end + 4, places)
     session_at += _SESSION_WIDTH
     session_end = data.find(b"\r\n", session_at)
     session = data[session_at:session_end]
-    if not session or len(session) > LONGEST_ID or session.translate(None, _VISIBLE):
+    if not is_visible(session):
         return None  # whatever it is, it is for the parser, and for whoever says what a session id is
     if session_at < length_at:
         key = data[:session_at] + data[session_end:length_at] + data[length_end:end]
     else:
         key = data[:length_at] + data[length_end:session_at] + data[session_end:end]
-    return Cut(key, session, int(length), end + 4)
+    return Cut(key, session, int(length), end + 4, (length_at, length_end, session_at, session_end))
+
+
+def is_visible(session: bytes) -> bool:
+    """Whether it is what a session may be called, `sidecar.routing.session.is_session_id`, in bytes."""
+    return 0 < len(session) <= LONGEST_ID and not session.translate(None, _VISIBLE)
 
 
 def is_plain(message: RawRequestMessage) -> bool:

@@ -3,6 +3,7 @@ What was decided and why. The first rule that applies decides, and names itself.
 """
 
 from enum import StrEnum
+from typing import Protocol
 
 from attrs import frozen
 from msgspec import Struct
@@ -111,6 +112,15 @@ class Failover:
     """The model that did; None when nobody could."""
 
 
+class Packed(Protocol):
+    """A pin that nobody has looked at yet."""
+
+    @property
+    def mixed(self) -> bool: ...
+
+    def pin(self) -> Pin: ...
+
+
 class Held(Struct, frozen=True):
     """A pin that a store holds, for how long it will, and what it has seen so far."""
 
@@ -150,14 +160,25 @@ class Decision(Struct, frozen=True):
     """Whether a pin made earlier, by this request's session, decided."""
     expires_in_s: float | None = None
     """How long the session's pin will last if the session stays silent; None when it has none."""
-    pin_now: Pin | None = None
-    """The pin that the session has after this decision, or the one it has just released; None when it has none."""
+    kept: Pin | Packed | None = None
+    """What `pin_now` gives, or what it is made of."""
     verdict: Verdict | None = None
     """What the classifier said, when it was asked."""
 
     @property
     def model(self) -> str:
         return self.candidates[0]
+
+    @property
+    def pin_now(self) -> Pin | None:
+        """The pin that the session has after this decision, or the one it has just released; None when it has none."""
+        kept = self.kept
+        return kept if kept is None or isinstance(kept, Pin) else kept.pin()
+
+    @property
+    def mixed(self) -> bool:
+        """Whether more than one provider may have answered the session so far."""
+        return self.kept is not None and self.kept.mixed
 
     @property
     def matched(self) -> bool:
@@ -183,7 +204,7 @@ class Decision(Struct, frozen=True):
 
     def held(self, held: Held) -> "Decision":
         """This decision, now pinned for as long as `held` says."""
-        return replace(self, expires_in_s=held.expires_in_s, pin_now=held.pin)
+        return replace(self, expires_in_s=held.expires_in_s, kept=held.pin)
 
 
 def decide(routes: tuple[Route, ...], catalog: Catalog, requested: str | None, verdict: Verdict | None) -> Decision:
@@ -208,8 +229,12 @@ _PINNED, _HIT = Reason.PINNED, Lookup.HIT
 
 def from_pin(held: Held, candidates: tuple[str, ...]) -> Decision:
     """`candidates`: what is still configured of the pin's own; its first is."""
-    pin = held.pin
-    return Decision(candidates, pin.route, _PINNED, _HIT, True, held.expires_in_s, pin)  # noqa: FBT003
+    return pinned(candidates, held.pin.route, held.expires_in_s, held.pin)
+
+
+def pinned(candidates: tuple[str, ...], route: str | None, expires_in_s: float, kept: Pin | Packed) -> Decision:
+    """What a pin decides."""
+    return Decision(candidates, route, _PINNED, _HIT, True, expires_in_s, kept)  # noqa: FBT003
 
 
 def own_model(catalog: Catalog, requested: str | None) -> str:

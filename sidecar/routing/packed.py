@@ -3,12 +3,11 @@ A pin as the table keeps it: small, for there may be a million.
 
 Thousands of sessions have the same candidates, route, reason and source: those are kept once. What a session has to
 itself are numbers, and a few numbers in one `bytes` take a fifth of what as many Python objects do. The pin that went
-in comes out equal, put together anew when somebody asks. Every request of a pinned session asks, so the pins of a few
-sessions, among them those at work, are kept as they came out (`Unpacked`).
+in comes out equal, put together anew when somebody asks. Most requests of a pinned session do not: they need its
+candidates and its route, and leave the rest as it is (`Kept`).
 """
 
 import struct
-from collections import deque
 from math import isnan, nan
 from typing import NamedTuple
 
@@ -21,8 +20,6 @@ _MADE_AT = struct.Struct("d")
 
 MOST_COMMON = 1000
 """Of these remembered for sharing. Routes that came with requests are their clients' to invent."""
-MOST_UNPACKED = 4096
-"""Pins, of half a kilobyte: many times as many as there are agents at work at once."""
 _NO_SCORES = (("", 0.0),) * MOST_SCORES
 
 
@@ -40,36 +37,20 @@ class Common(NamedTuple):
     """How many there are."""
 
 
-class Entry(Struct, eq=False, gc=False):
-    """
-    One pin, and what is known of its session's time with it. Times are those of the table's clock but for the pin's.
-
-    Nothing in it can lead back to it, so the garbage collector need not look at a million of them.
-    """
+class Kept(Struct, frozen=True, gc=False):
+    """A pin as it is kept, which does not change when its entry gets another."""
 
     common: Common
     numbers: bytes
     """As doubles: when it was made, when it was decided, confidence or NaN, the scores, filled up with zeros."""
-    expires_at: float
-    turns: int
-    failover: Failover | None = None
-    unpacked: Pin | None = None
-    """The pin, where `Unpacked` keeps it."""
 
     @property
-    def model(self) -> str:
-        return self.common.candidates[0]
-
-    @property
-    def made_at(self) -> float:
-        return float(_MADE_AT.unpack_from(self.numbers)[0])
-
-    def held(self, now: float) -> Held:
-        pin = self.unpacked or self.pin()
-        (made_at,) = _MADE_AT.unpack_from(self.numbers)
-        return Held(pin, self.expires_at - now, self.turns, now - made_at, self.failover)
+    def mixed(self) -> bool:
+        """As the pin's."""
+        return self.common.mixed
 
     def pin(self) -> Pin:
+        """The pin itself."""
         candidates, route, reason, mixed, source, (one, two, three), count = self.common
         _, decided_at_s, confidence, first, second, third = _NUMBERS.unpack(self.numbers)
         scores = ((one, first), (two, second), (three, third))
@@ -84,28 +65,37 @@ class Entry(Struct, eq=False, gc=False):
             scores if count == MOST_SCORES else scores[:count],
         )
 
+
+class Entry(Struct, eq=False, gc=False):
+    """
+    One pin, and what is known of its session's time with it. Times are those of the table's clock but for the pin's.
+
+    Nothing in it can lead back to it, so the garbage collector need not look at a million of them.
+    """
+
+    common: Common
+    numbers: bytes
+    """As in `Kept`."""
+    expires_at: float
+    turns: int
+    failover: Failover | None = None
+
+    @property
+    def model(self) -> str:
+        return self.common.candidates[0]
+
+    @property
+    def made_at(self) -> float:
+        return float(_MADE_AT.unpack_from(self.numbers)[0])
+
+    def held(self, now: float) -> Held:
+        pin = Kept(self.common, self.numbers).pin()
+        (made_at,) = _MADE_AT.unpack_from(self.numbers)
+        return Held(pin, self.expires_at - now, self.turns, now - made_at, self.failover)
+
     def put(self, common: Common, numbers: bytes) -> None:
         self.common = common
         self.numbers = numbers
-        if self.unpacked is not None:
-            self.unpacked = self.pin()
-
-
-class Unpacked:
-    """Keeps the pins of the entries that it was given last, so that they need not be put together again."""
-
-    def __init__(self) -> None:
-        self._entries: deque[Entry] = deque()
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def keep(self, entry: Entry) -> None:
-        """Of an entry whose pin is not kept. Of too many, the one that was unpacked first is packed again."""
-        if len(self._entries) >= MOST_UNPACKED:
-            self._entries.popleft().unpacked = None
-        entry.unpacked = entry.pin()
-        self._entries.append(entry)
 
 
 class Packing:

@@ -16,9 +16,10 @@ from heapq import heapify, heappop, heappush
 from types import MappingProxyType
 
 from sidecar.config.models import TtlPolicy
-from sidecar.routing.decision import Failover, Held, Moved, Pin
+from sidecar.routing.decision import Decision, Failover, Held, Moved, Pin, pinned
 from sidecar.routing.lately import Lately
-from sidecar.routing.packed import Entry, Packing, Unpacked
+from sidecar.routing.packed import Entry, Kept, Packing
+from sidecar.routing.session import SessionKey
 from sidecar.routing.watch import RemovedReason
 
 MOST_LATELY = 10_000
@@ -26,6 +27,15 @@ MOST_LATELY = 10_000
 
 FEW_SOONER = 100
 """So few restored pins that are gone may be remembered in any case."""
+
+Offered = Callable[[tuple[str, ...]], tuple[str, ...]]
+"""A pin's ranked list, less what is not to be had; empty when its first is not."""
+
+Decides = Callable[[SessionKey, Offered], Decision | None]
+"""
+What the live pin of a session decides, used as by `get`, where something of its candidates is offered. It waits for
+nothing. None: nothing has happened, and `get` is to be asked.
+"""
 
 Removed = Callable[[str, float, int], None]
 """Told of each pin that is no more: a `RemovedReason`, its age in seconds when it ended, its turns."""
@@ -56,7 +66,6 @@ class PinTable:
         self._sliding = policy is TtlPolicy.SLIDING
         self._removed = removed
         self._packing = Packing()
-        self._unpacked = Unpacked()
         self._by_use: OrderedDict[str, Entry] = OrderedDict()
         # The first to expire stands first. When each use starts the time anew, that is the order of use itself.
         self._by_expiry: OrderedDict[str, Entry] = self._by_use if self._sliding else OrderedDict()
@@ -84,14 +93,20 @@ class PinTable:
         if entry.expires_at <= now:
             self._expire(key, entry, now)
             return None
-        self._by_use.move_to_end(key)
-        self.changes += 1
-        entry.turns += 1
-        if self._sliding:
-            entry.expires_at = now + self._ttl_s
-        if entry.unpacked is None:
-            self._unpacked.keep(entry)
+        self._use(key, entry, now)
         return entry.held(now)
+
+    def decided(self, key: str, offered: Offered, now: float) -> Decision | None:
+        """What the live pin of `key` decides, used as by `get`; None, and nothing is changed, without an offered one."""
+        entry = self._by_use.get(key)
+        if entry is None or entry.expires_at <= now:
+            return None
+        common = entry.common
+        candidates = offered(common.candidates)
+        if not candidates:
+            return None
+        self._use(key, entry, now)
+        return pinned(candidates, common.route, entry.expires_at - now, Kept(common, entry.numbers))
 
     def peek(self, key: str, now: float) -> Held | None:
         """The live pin of `key`; looking is not using."""
@@ -214,6 +229,13 @@ class PinTable:
         else:
             self._by_expiry = self._by_use
         self._ttl_s, self._sliding = ttl_s, sliding
+
+    def _use(self, key: str, entry: Entry, now: float) -> None:
+        self._by_use.move_to_end(key)
+        self.changes += 1
+        entry.turns += 1
+        if self._sliding:
+            entry.expires_at = now + self._ttl_s
 
     def _live(self, key: str, now: float) -> Entry | None:
         entry = self._by_use.get(key)

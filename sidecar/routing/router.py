@@ -18,6 +18,7 @@ from sidecar.routing import turns
 from sidecar.routing.ask import Ask, PinControl
 from sidecar.routing.decision import Decision, Failover, Held, Lookup, Moved, Pin, Reason, decide, from_pin, own_model
 from sidecar.routing.intent import Intent, intent_of
+from sidecar.routing.pins import Decides
 from sidecar.routing.session import SessionKey
 from sidecar.routing.verdict import Verdict
 from sidecar.routing.warm import Warm
@@ -30,6 +31,8 @@ MOST_RANKED = 256
 class Pins(Protocol):
     """What the router needs of a store. Awaiting it never raises: a store that is down has a table to fall back on."""
 
+    @property
+    def decided(self) -> Decides | None: ...
     async def get(self, key: SessionKey) -> Held | None: ...
     async def peek(self, key: SessionKey) -> Held | None: ...
     async def expired(self, key: SessionKey) -> bool: ...
@@ -80,6 +83,20 @@ class Router:
         self._by_turns = policy.route_on_user_only
         self._warm = Warm(policy.session_ttl_seconds, policy.session_max_entries)
         self._apply_to = None if policy.apply_to is None else _names(policy.apply_to, catalog)
+        # Without these a pin decides whatever a request says.
+        self._decided = pins.decided if self._apply_to is None and not self._by_turns else None
+
+    def pinned(self, session: SessionKey) -> Decision | None:
+        """
+        The decision for a request of a session that asks for nothing else, where its pin takes it and nothing need be
+        waited for. None: nothing has happened, and `route` is to be asked.
+        """
+        return None if self._decided is None else self._decided(session, self._offered)
+
+    @property
+    def waits(self) -> bool:
+        """Whether `pinned` knows of no pin at all."""
+        return self._decided is None
 
     async def route(self, ask: Ask, now: float) -> Decision:
         """
@@ -100,11 +117,9 @@ class Router:
         for waiting in ask.waiting:
             if self._warm.due(waiting.encoded, now):
                 await self._pins.get(waiting)
+        if ask.control is None and (decision := self.pinned(session)) is not None:
+            return decision  # as nearly every request of a session
         held = await self._pins.get(session)
-        if held is not None and ask.control is None and (candidates := self._offered(held.pin.candidates)):
-            if not self._by_turns or not self._is_new_turn(ask):
-                return from_pin(held, candidates)  # as nearly every request of a session
-            return await self._together(session, lambda: self._anew(ask, session, held, now, MoveReason.TURN))
         return await self._in_session(ask, session, held, now)
 
     async def preview(self, ask: Ask, judge: Judge) -> Decision:
@@ -157,7 +172,11 @@ class Router:
         await self._pins.note(session, failover)
 
     async def _in_session(self, ask: Ask, session: SessionKey, held: Held | None, now: float) -> Decision:
-        """Where the pin does not decide by itself."""
+        """`held`: the pin that the session has."""
+        if held is not None and ask.control is None and (candidates := self._offered(held.pin.candidates)):
+            if not self._by_turns or not self._is_new_turn(ask):
+                return from_pin(held, candidates)
+            return await self._together(session, lambda: self._anew(ask, session, held, now, MoveReason.TURN))
         if ask.control is PinControl.RELEASE:
             return await self._release(ask, session, held)
         if ask.control is PinControl.REFRESH:

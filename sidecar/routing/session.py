@@ -11,9 +11,9 @@ from functools import partial
 from typing import Protocol
 
 from attrs import field, frozen
+from msgspec import Struct
 
 from sidecar.errors import InvalidSessionId
-from sidecar.fixed import fixed
 
 OWN_SOURCES = ("x-session-id", "x-model-affinity")
 IMPLICIT = "implicit"
@@ -70,26 +70,33 @@ class NoFields:
 NO_FIELDS = NoFields()
 
 
-@fixed
-class SessionKey:
-    """One session, as stores know it: two different triples never have the same `encoded`."""
+class SessionKey(Struct, frozen=True, eq=False, gc=False):
+    """
+    One session, as stores know it: two keys are equal if their first three fields are. Most requests make one, which is
+    cheaper than to find the one that was made for the request before.
+    """
 
     session_id: str
     tenant: str = ""
     """Whose it is: a tenant's name, `caller:` and a hash of a credential, or empty for all."""
     lane: str = ""
-    source: str = field(default="x-session-id", eq=False)
+    source: str = "x-session-id"
     """What named it: a header, `body:` and a path, or `implicit`."""
-    drifted: bool = field(default=False, eq=False)
+    drifted: bool = False
     """Implicit sessions: whether the conversation was here not long ago with another system prompt or other tools."""
-    encoded: str = field(init=False, eq=False, repr=False)
-    """Lengths before contents, so that no content can imitate a boundary."""
 
-    @encoded.default
-    def _encoded(self) -> str:
+    @property
+    def encoded(self) -> str:
+        """Lengths before contents, so that no content can imitate a boundary: no two keys have the same."""
         if not self.tenant and not self.lane:  # as nearly all of them
             return f"0:0:{self.session_id}"
         return f"{len(self.tenant)}:{self.tenant}{len(self.lane)}:{self.lane}{self.session_id}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SessionKey) and self.encoded == other.encoded
+
+    def __hash__(self) -> int:
+        return hash(self.encoded)
 
     def in_lane(self, lane: str) -> "SessionKey":
         """Not by `evolve`, which takes eight times as long: requests of sub-agents need one or two of them."""

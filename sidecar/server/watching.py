@@ -37,7 +37,6 @@ class Watchers:
 @asynccontextmanager
 async def watchers(config: Config, metrics: Metrics) -> AsyncIterator[Watchers]:
     """Raises CannotOpen for an access log that cannot be written, ExtraMissing for traces without their extra."""
-    recent = Recent(time.time)
     lost: Counter[tuple[str, ...]] = Counter({("access_log",): 0})
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(lag_watched(metrics.lagged, time.monotonic))
@@ -51,8 +50,10 @@ async def watchers(config: Config, metrics: Metrics) -> AsyncIterator[Watchers]:
         )
         tellers: list[Teller] = [teller.told for teller in (tracer, access) if teller is not None]
         key = config.telemetry.session_hash_key
-        record_of = partial(Ended.record, pseudonyms=Pseudonyms(None if key is None else key.reveal()))
-        telling = Telling(record_of, tellers, [metrics.told, recent.told])
+        pseudonyms = Pseudonyms(None if key is None else key.reveal())
+        recent = Recent(time.time, pseudonyms)
+        record_of = partial(Ended.record, pseudonyms=pseudonyms)
+        telling = Telling(record_of, tellers, Ended.count, [metrics.told, recent.told])
         stack.callback(telling.stop)
         metrics.before_read(telling.catch_up)
         recent.before_read(telling.catch_up)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from sidecar.errors import SidecarError
 from sidecar.routing.decision import Failover, Held, Moved, Pin
+from sidecar.routing.pins import Decides
 from sidecar.routing.session import SessionKey
 
 
@@ -31,6 +32,11 @@ class PinStore(Protocol):
 
     async def get(self, key: SessionKey) -> Held | None:
         """The live pin of `key`, which is thereby used: a sliding time to live starts anew."""
+        ...
+
+    @property
+    def decided(self) -> Decides | None:
+        """None where another process may know better."""
         ...
 
     async def peek(self, key: SessionKey) -> Held | None:

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from sidecar.loop import beside
-from sidecar.routing.decision import Failover, Held, Moved, Pin
-from sidecar.routing.pins import PinTable
+from sidecar.routing.decision import Decision, Failover, Held, Moved, Pin
+from sidecar.routing.pins import Offered, PinTable
 from sidecar.routing.session import SessionKey
 from sidecar.stores import uncounted
 
@@ -45,6 +45,12 @@ class MemoryStore:
     async def get(self, key: SessionKey) -> Held | None:
         self._count_get()
         return self._table.get(key.encoded, self._clock())
+
+    def decided(self, key: SessionKey, offered: Offered) -> Decision | None:
+        found = self._table.decided(key.encoded, offered, self._clock())
+        if found is not None:
+            self._count_get()
+        return found
 
     async def peek(self, key: SessionKey) -> Held | None:
         return self._table.peek(key.encoded, self._clock())

@@ -57,6 +57,9 @@ class RedisStore:
     Every method raises StoreDown, after `command_timeout_s` of `redis` at the latest for each round trip.
     """
 
+    decided = None
+    """Another process may have moved the pin."""
+
     def __init__(
         self,
         redis: Pipelined,

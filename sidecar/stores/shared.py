@@ -39,6 +39,9 @@ class SharedStore:
     `clock`: seconds, never backwards. `settled` is told of each session that was served without far, once far is back.
     """
 
+    decided = None
+    """Another sidecar may have moved the pin."""
+
     def __init__(
         self,
         near: MemoryStore,

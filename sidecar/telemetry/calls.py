@@ -1,115 +1,64 @@
 """
 Calls to models: OpenTelemetry's metrics of them, and how much of their prompts came out of providers' caches.
 
-https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/, version 1.41, dots as underscores. Calls of one kind
-count in the same series, which are looked up for the first of them only.
+https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/, version 1.41, dots as underscores.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from attrs import frozen
 
+from sidecar.telemetry.counts import AT, Call, Kind
 from sidecar.telemetry.metrics import OTHER
-from sidecar.telemetry.record import Attempt, Record
 from sidecar.telemetry.spans import provider_name
-from sidecar.telemetry.tally import Bins, Cell, Spread, Tally
-
-_Shape = tuple[str, bool, bool, bool]
-"""What went wrong, or nothing; whether it was pinned, was streamed, told its usage."""
-_Kind = tuple[str, str, _Shape]
-"""Of a call: operation, model, and what came of it."""
+from sidecar.telemetry.tally import Spread, Tally, Targets
 
 
 @frozen
-class _Series:
-    """What all calls of one kind count in. One that nobody else has is for what such a call does not count."""
-
-    duration: Bins
-    first_token: Bins
-    per_token: Bins
-    input: Bins
-    output: Bins
-    prompt: Cell
-    cached: Cell
-
-
 class Calls:
     """`models`, `vendors`: those of the configuration. The others are where it counts, by the names of metrics."""
 
-    def __init__(
-        self,
-        models: frozenset[str],
-        vendors: frozenset[str],
-        tallies: Mapping[str, Tally],
-        spreads: Mapping[str, Spread],
-    ) -> None:
-        self._models = models
-        self._vendors = vendors
-        self._tallies = tallies
-        self._spreads = spreads
-        self._series: dict[_Kind, _Series] = {}
+    models: frozenset[str]
+    vendors: frozenset[str]
+    tallies: Mapping[str, Tally]
+    spreads: Mapping[str, Spread]
+
+    def known(self, model: str) -> str:
         """Models that are not configured count as their vendor's, so they stay few."""
-
-    def told(self, records: Iterable[Record]) -> None:
-        """Counts calls, those of one kind in one go. The answer of each, if there is one, is that of its last attempt."""
-        alike: defaultdict[_Kind, list[Record]] = defaultdict(list)
-        for record in records:
-            if record.operation is not None and record.model is not None:
-                streamed = record.streamed and record.first_byte_s is not None
-                shape = (_error_type(record), record.pinned, streamed, record.usage is not None)
-                alike[record.operation, record.model, shape].append(record)
-        for kind, those in alike.items():
-            _count(self._series.get(kind) or self._bound(*kind), those)
-
-    def _bound(self, operation: str, model: str, shape: _Shape) -> _Series:
+        if model in self.models:
+            return model
         vendor = model.partition("/")[0]
-        name = provider_name(model) if vendor in self._vendors else OTHER
-        known = model if model in self._models else f"{name}/*"
-        found = self._series.get((operation, known, shape))
-        if found is None:
-            labels = (operation, name, model if known == model else OTHER)
-            found = self._series[operation, known, shape] = self._made(labels, shape)
-        return found
+        return f"{vendor if vendor in self.vendors else OTHER}/*"
 
-    def _made(self, labels: tuple[str, str, str], shape: _Shape) -> _Series:
-        error, pinned, streamed, told = shape
-        whose = (labels[2], "true" if pinned else "false")
-        nobody, spread = Bins(()), self._spreads
-        first, each = (f"gen_ai_server_time_{what}_seconds" for what in ("to_first_token", "per_output_token"))
-        tokens = spread["gen_ai_client_token_usage"]
-        return _Series(
-            duration=spread["gen_ai_client_operation_duration_seconds"].bins(*labels, error),
-            first_token=spread[first].bins(*labels) if streamed else nobody,
-            per_token=spread[each].bins(*labels) if streamed else nobody,
-            input=tokens.bins(*labels, "input") if told else nobody,
-            output=tokens.bins(*labels, "output") if told else nobody,
-            prompt=self._tallies["sidecar_prompt_tokens"].cell(*whose) if told else Cell(),
-            cached=self._tallies["sidecar_cached_prompt_tokens"].cell(*whose) if told else Cell(),
-        )
+    def add_to(self, targets: Targets, kind: Kind, call: Call) -> None:
+        """The series in which calls of a kind count, whose model is one that `known` gave."""
+        if call.operation is None or kind.model is None:
+            return
+        known = kind.model in self.models
+        labels = (call.operation, self._vendor(kind.model), kind.model if known else OTHER)
+        spreads = self.spreads
+        duration = spreads["gen_ai_client_operation_duration_seconds"].bins(*labels, _error_type(kind))
+        targets.put(AT["call_s"], duration)
+        if call.tells_usage:
+            self._add_usage(targets, labels, pinned=kind.decided is not None and kind.decided.pinned)
+        if call.has_first_token:
+            targets.put(AT["first_token_s"], spreads["gen_ai_server_time_to_first_token_seconds"].bins(*labels))
+            each = spreads["gen_ai_server_time_per_output_token_seconds"].bins(*labels)
+            if call.has_pace:
+                targets.put(AT["per_token_s"], each)
 
+    def _add_usage(self, targets: Targets, labels: tuple[str, str, str], *, pinned: bool) -> None:
+        tokens, whose = self.spreads["gen_ai_client_token_usage"], (labels[2], "true" if pinned else "false")
+        targets.put(AT["input"], tokens.bins(*labels, "input"))
+        targets.put(AT["output"], tokens.bins(*labels, "output"))
+        targets.add(AT["input"], self.tallies["sidecar_prompt_tokens"].cell(*whose))
+        targets.add(AT["cached"], self.tallies["sidecar_cached_prompt_tokens"].cell(*whose))
 
-def _count(series: _Series, alike: Iterable[Record]) -> None:
-    series.duration.observe(*[record.seconds - record.attempts[0].began_s for record in alike])
-    if usages := [record.usage for record in alike if record.usage is not None]:
-        asked = [usage.input for usage in usages]
-        series.input.observe(*asked)
-        series.output.observe(*[usage.output for usage in usages])
-        series.prompt.value += sum(asked)
-        series.cached.value += sum([usage.cache_read for usage in usages])
-    for record in alike:
-        if record.streamed and record.first_byte_s is not None:
-            _streamed(series, record, record.first_byte_s, record.attempts[-1])
+    def _vendor(self, model: str) -> str:
+        return provider_name(model) if model.partition("/")[0] in self.vendors else OTHER
 
 
-def _streamed(series: _Series, record: Record, first_at_s: float, answered: Attempt) -> None:
-    series.first_token.observe(first_at_s - answered.began_s)
-    # Of a part, what its usage counts up to is not known.
-    if record.code is None and record.usage is not None and record.usage.output > 1:
-        series.per_token.observe((record.seconds - first_at_s) / (record.usage.output - 1))
-
-
-def _error_type(record: Record) -> str:
-    if record.code is not None:
-        return record.code
-    return "" if record.status < 400 else f"{record.status // 100}xx"  # noqa: PLR2004 - a status class
+def _error_type(kind: Kind) -> str:
+    if kind.code is not None:
+        return kind.code
+    return "" if kind.status < 400 else f"{kind.status // 100}xx"  # noqa: PLR2004 - a status class

@@ -1,7 +1,7 @@
 """
 What is counted when: every event that `metrics` lists, under labels that no client can make up.
 
-Most of it is told once per request, by its record (`requests`, `calls`). What must be seen while a request still runs
+Most of it is told once per request, when it is over (`requests`, `calls`). What must be seen while a request still runs
 (attempts, ejections, pins) is told as it happens.
 """
 
@@ -17,8 +17,8 @@ from sidecar import __version__
 from sidecar.routing.decision import Pin
 from sidecar.routing.verdict import Failure, Verdict
 from sidecar.telemetry.calls import Calls
+from sidecar.telemetry.counts import Counts
 from sidecar.telemetry.metrics import METRICS, OTHER, Kind
-from sidecar.telemetry.record import Record
 from sidecar.telemetry.requests import Requests
 from sidecar.telemetry.tally import Asked, Spread, Tally, Values
 
@@ -85,7 +85,8 @@ class Metrics:
     def learn(
         self, *, models: Iterable[str], routes: Iterable[str], vendors: Iterable[str] = (), classifier: str = "embedded"
     ) -> None:
-        """The labels of another configuration. What was counted under those of the last one stays."""
+        """The labels of another configuration. What was counted under those of the last one stays, and what ended by then."""
+        self.registry.catch_up()
         self._models = frozenset(models)
         self._classifier = classifier
         known = frozenset((*vendors, *(model.partition("/")[0] for model in self._models)))
@@ -104,9 +105,9 @@ class Metrics:
         """`catch_up` is called before the registry is read: it tells of what nobody was told yet."""
         self.registry.catch_up = catch_up
 
-    def told(self, *records: Record) -> None:
+    def told(self, counts: Counts) -> None:
         """Counts requests that are over; a `Counter`."""
-        self._requests.told(records, self._verdict_s)
+        self._requests.told(counts, self._verdict_s)
 
     # As it happens
 

@@ -2,22 +2,23 @@
 The last quarter of an hour: what became of lookups and requests, in steps of five seconds, and the latest decisions.
 
 For the console and `sidecar top`, where no Prometheus is at hand. Memory is bounded by the number of steps and of
-decisions, whatever clients send, and being told costs half a microsecond: what is shown is worked out when somebody
-looks. Of a record only texts and numbers are kept. Kept as it is, it would hold back all that was made for its request,
-and the next one would find none of that memory warm.
+decisions, whatever clients send, and being told costs next to nothing: what is shown is worked out when somebody looks,
+what sessions are called too. Of a request only texts, numbers and its session's key are kept. Kept as it is, it would
+hold back all that was made for it, and the next one would find none of that memory warm.
 
 Only requests for models count: probes of `/healthz` would drown a quiet hour.
 """
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from attrs import Factory, define
 
 from sidecar.errors import InvalidSessionId
-from sidecar.routing.decision import Decision, Lookup, Reason
-from sidecar.telemetry.record import Record
+from sidecar.routing.decision import Lookup
+from sidecar.telemetry.counts import Counts, Decided, Latest, kind_of
+from sidecar.telemetry.pseudonym import Pseudonyms
 
 STEP_S = 5
 STEPS = 180
@@ -45,59 +46,37 @@ class _Step:
     moved: int = 0
 
 
-class _Latest(NamedTuple):
-    """A request that was decided."""
-
-    began_at_s: float
-    seconds: float
-    endpoint: str
-    model: str
-    decided: str
-    route: str | None
-    reason: Reason
-    lookup: Lookup
-    source: str | None
-    session: str
-    status: int
-    code: str | None
-    failover: str | None
-    moved: bool
-    trace_id: str
-
-
 class Recent:
-    """`told` is a `sidecar.telemetry.record.Counter`. `clock`: Unix time, seconds."""
+    """
+    `told` is a `sidecar.telemetry.counts.Counter`. `clock`: Unix time, seconds; `pseudonyms`: what sessions are called,
+    by names of its own if there are none.
+    """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], pseudonyms: Pseudonyms | None = None) -> None:
         self._clock = clock
+        self._pseudonyms = pseudonyms or Pseudonyms()
         self._catch_up: Callable[[], None] = _nothing
         self._steps: dict[int, _Step] = {}
         self._latest: deque[tuple[Any, ...]] = deque(maxlen=LATEST)
-        """The fields of `_Latest`: made when read, that takes as long as all the rest."""
+        """The fields of `Latest`."""
         self._totals = _Step()
 
     def before_read(self, catch_up: Callable[[], None]) -> None:
         """`catch_up` is called before each `snapshot`: it tells of what nobody was told yet."""
         self._catch_up = catch_up
 
-    def told(self, *records: Record) -> None:
+    def told(self, counts: Counts) -> None:
         """Counts requests, in the step in which it is told of them: that in which they ended, or the next one."""
-        those = [record for record in records if record.endpoint not in _PROBES]
-        if not those:
-            return
-        step = self._steps.get(at := int(self._clock()) // STEP_S) or self._begin(at)
-        step.requests += len(those)
-        for record in those:
-            if (decision := record.decision) is not None:
-                self._latest.append(_latest(record, decision))
-                _count(step, decision.lookup)
-            if record.failover is not None:
-                step.failovers += 1
-                step.moved += record.moved
-            if (code := record.code) is not None or record.status >= 400:  # noqa: PLR2004 - HTTP's own boundary
-                step.errors += code != _CLIENT_GONE
-                if code == InvalidSessionId.code:
-                    _count(step, Lookup.INVALID)
+        self._latest.extend(counts.latest)
+        step = None
+        for kind, those in counts.alike.items():
+            if kind[0] not in _PROBES:
+                step = step or self._step()
+                _count(step, kind, len(those))
+
+    def _step(self) -> _Step:
+        at = int(self._clock()) // STEP_S
+        return self._steps.get(at) or self._begin(at)
 
     def snapshot(self) -> dict[str, Any]:
         """
@@ -125,8 +104,28 @@ class Recent:
                 {"at": at, **{outcome: step.lookups.get(outcome, 0) for outcome in OUTCOMES}} for at, step in steps
             ],
             "requests": [{"at": at, **_counts(step)} for at, step in steps],
-            "decisions": [_shown(_Latest(*latest)) for latest in reversed(self._latest)],
+            "decisions": [self._shown(Latest(*fields)) for fields in reversed(self._latest)],
             **self._since_start(),
+        }
+
+    def _shown(self, latest: Latest) -> dict[str, Any]:
+        kind, decided, session = kind_of(latest.kind), Decided(*latest.decided), latest.session
+        return {
+            "at": round(latest.ended_at_s, 3),
+            "endpoint": kind.endpoint,
+            "model": kind.model,
+            "decided": decided.model,
+            "route": decided.route,
+            "reason": decided.reason.value,
+            "pin": decided.lookup.value,
+            "source": decided.source,
+            "session": "" if session is None else self._pseudonyms.of(session),
+            "ms": round(latest.seconds * 1000, 3),
+            "status": kind.status,
+            "code": kind.code,
+            "failover": kind.failover,
+            "moved": kind.moved,
+            "trace_id": latest.trace_id,
         }
 
     def _begin(self, at: int) -> _Step:
@@ -153,30 +152,24 @@ def _nothing() -> None:
     """Whoever tells, tells at once."""
 
 
-def _latest(record: Record, decision: Decision) -> tuple[Any, ...]:
-    """The fields of `_Latest`."""
-    session, model = record.session, decision.candidates[0]
-    return (
-        record.began_at_s,
-        record.seconds,
-        record.endpoint,
-        record.model or model,
-        model,
-        decision.route,
-        decision.reason,
-        decision.lookup,
-        None if session is None else session.source,
-        record.session_hash,
-        record.status,
-        record.code,
-        record.failover,
-        record.moved,
-        record.trace.trace_id,
-    )
+def _count(step: _Step, kind: tuple[Any, ...], number: int) -> None:
+    """Counts so many requests of a kind, which is left without names: they take as long as all the rest."""
+    _, status, code, _, _, failover, moved, decided, _ = kind
+    step.requests += number
+    if decided is not None:
+        _, _, _, lookup, _, _ = decided
+        _look(step, lookup, number)
+    if failover is not None:
+        step.failovers += number
+        step.moved += number * moved
+    if code is not None or status >= 400:  # noqa: PLR2004 - HTTP's own boundary
+        step.errors += number * (code != _CLIENT_GONE)
+        if code == InvalidSessionId.code:
+            _look(step, Lookup.INVALID, number)
 
 
-def _count(step: _Step, outcome: str) -> None:
-    step.lookups[outcome] = step.lookups.get(outcome, 0) + 1
+def _look(step: _Step, outcome: str, number: int) -> None:
+    step.lookups[outcome] = step.lookups.get(outcome, 0) + number
 
 
 def _add(total: _Step, step: _Step) -> None:
@@ -190,23 +183,3 @@ def _add(total: _Step, step: _Step) -> None:
 
 def _counts(step: _Step) -> dict[str, int]:
     return {"count": step.requests, "errors": step.errors, "failovers": step.failovers, "moved": step.moved}
-
-
-def _shown(latest: _Latest) -> dict[str, Any]:
-    return {
-        "at": round(latest.began_at_s + latest.seconds, 3),
-        "endpoint": latest.endpoint,
-        "model": latest.model,
-        "decided": latest.decided,
-        "route": latest.route,
-        "reason": latest.reason.value,
-        "pin": latest.lookup.value,
-        "source": latest.source,
-        "session": latest.session,
-        "ms": round(latest.seconds * 1000, 3),
-        "status": latest.status,
-        "code": latest.code,
-        "failover": latest.failover,
-        "moved": latest.moved,
-        "trace_id": latest.trace_id,
-    }

@@ -1,16 +1,17 @@
 """
-One request, from its first byte to its last, as everything that watches is told of it: once, when it is over.
+One request, from its first byte to its last, as whoever writes of each is told of it: once, when it is over.
 
-    Door ──Record──▶ metrics, access log, traces, the console's last minutes
+    Door ──Record──▶ access log, traces
 
 Times are seconds since the request began, unless they say otherwise. A record holds no prompt, no answer and no key;
 it holds the session's id, which nobody may write down: `session_hash` is what goes into logs and traces.
 
-Structs, not attrs, and made by position: one is made for every request, in a twentieth of the time.
+Structs, not attrs, and made by position: one is made for every request, in a twentieth of the time, but only where
+somebody is told. Who just counts is told of `sidecar.telemetry.counts`.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -110,16 +111,6 @@ class Record(Struct, frozen=True, gc=False):
         added_s = self.seconds - self.body_s - self.provider_s - self.client_s
         return added_s if added_s > 0.0 else 0.0  # noqa: FURB136 - half the time of `max`
 
-    @property
-    def pinned(self) -> bool:
-        return self.decision is not None and self.decision.pinned
-
 
 Teller = Callable[[Record], None]
 """Is told of every request. Must not raise."""
-
-
-class Counter(Protocol):
-    """Is told of every request, of several at a time. Must not raise."""
-
-    def __call__(self, *records: Record) -> None: ...

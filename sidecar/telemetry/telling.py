@@ -1,10 +1,10 @@
 """
 Tells what watches of requests, some at a time.
 
-Each teller is told of a few dozen records in a row, which are made only then: a third of what it takes to make one and
-tell of it after each request, when nothing that it needs is at hand in the processor any more. Nobody can see the
-difference: who reads what was told (a scrape, the console) has everything told before, and so has the end. A log line
-or a span, which others wait for already, leaves some hundredths of a second later.
+A few dozen requests in a row are counted, and their records made and told of: a third of what that takes after each
+request, when nothing that it needs is at hand in the processor any more. Nobody can see the difference: who reads what
+was told (a scrape, the console) has everything told before, and so has the end. A log line or a span, which others wait
+for already, leaves some hundredths of a second later. Records are made only where somebody is told of each.
 """
 
 import asyncio
@@ -12,7 +12,8 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
-from sidecar.telemetry.record import Counter, Record, Teller
+from sidecar.telemetry.counts import Counter, Counts
+from sidecar.telemetry.record import Record, Teller
 
 faults = logging.getLogger("sidecar.telemetry")
 
@@ -26,15 +27,20 @@ Ended = TypeVar("Ended")
 
 class Telling(Generic[Ended]):
     """
-    `record_of` makes a record; `counters` are told of several at a time, before `tellers`, who are told of each:
-    `sidecar.telemetry.record`. It belongs to one event loop.
+    `tellers` are told of each request, by the record that `record_of` makes; before them `counters`, of several at a
+    time, by what `count` adds up of each. It belongs to one event loop.
     """
 
     def __init__(
-        self, record_of: Callable[[Ended], Record], tellers: Iterable[Teller], counters: Iterable[Counter] = ()
+        self,
+        record_of: Callable[[Ended], Record],
+        tellers: Iterable[Teller],
+        count: Callable[[Ended, Counts], None],
+        counters: Iterable[Counter],
     ) -> None:
         self._record_of = record_of
         self._tellers = tuple(tellers)
+        self._count = count
         self._counters = tuple(counters)
         self._waiting: list[Ended] = []
         self._is_due = False
@@ -55,18 +61,10 @@ class Telling(Generic[Ended]):
         if not self._waiting:
             return
         waiting, self._waiting = self._waiting, []
-        records = self._records(waiting)
-        for count in self._counters:
-            try:
-                count(*records)
-            except Exception:  # noqa: BLE001 - what is told of an answer is never worth another's
-                faults.exception("unexpected, in telemetry")
-        for tell in self._tellers:
-            for record in records:
-                try:
-                    tell(record)
-                except Exception:  # noqa: BLE001 - likewise
-                    faults.exception("unexpected, in telemetry", extra={"trace": record.trace.trace_id})
+        if self._counters:
+            self._tell_counters(waiting)
+        if self._tellers:
+            self._tell_each(self._records(waiting))
 
     def stop(self) -> None:
         """The end is near: tells of all, and from now on of each at once."""
@@ -76,6 +74,27 @@ class Telling(Generic[Ended]):
     def _due(self) -> None:
         self._is_due = False
         self.catch_up()
+
+    def _tell_counters(self, waiting: Iterable[Ended]) -> None:
+        counts, count = Counts(), self._count
+        for ended in waiting:
+            try:
+                count(ended, counts)
+            except Exception:  # noqa: BLE001 - what is told of an answer is never worth another's
+                faults.exception("unexpected, in telemetry")
+        for told in self._counters:
+            try:
+                told(counts)
+            except Exception:  # noqa: BLE001 - likewise
+                faults.exception("unexpected, in telemetry")
+
+    def _tell_each(self, records: Iterable[Record]) -> None:
+        for tell in self._tellers:
+            for record in records:
+                try:
+                    tell(record)
+                except Exception:  # noqa: BLE001 - likewise
+                    faults.exception("unexpected, in telemetry", extra={"trace": record.trace.trace_id})
 
     def _records(self, waiting: Sequence[Ended]) -> list[Record]:
         records, record_of = [], self._record_of

@@ -11,7 +11,8 @@ Calling providers.
                                                 ├─ outgoing    what it is sent; `upload` is a body that is still coming
                                                 └─ alarm       one timer for all its waits
 
-    answer ─▶ shape ─▶ relaying                 what stands where in a provider's head, and what of it crosses
+    answer ─▶ form ─▶ shape, relaying           what a provider's head says, what stands where in it, what of it crosses
+    connection ─▶ chunks                        a chunk of a stream that is here whole, and goes on as it is framed
 
 `endpoint` is the small sibling that classifiers call a model with, and the only one that knows aiohttp's client.
 """

@@ -5,14 +5,17 @@ socket.
 llhttp (Node's parser, in httptools) takes the framing apart. Each answer has a parser of its own: nothing of one answer
 can be read into the next. What llhttp does not see to is seen to here: how long a head may be, whether a body may end
 with its connection, and that nothing comes after an answer's end.
+
+An answer that comes in one piece, with a head of a form that is well known by now, is read without the parser: `is_all`.
 """
 
+import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from sidecar.upstream.shape import BLANK, Shape, shape_of, told
+from sidecar.upstream.form import NO_FORM, Form, form_of
+from sidecar.upstream.shape import Shape, told
 
 MAX_HEAD_BYTES = 64 * 1024
 """Of the first line and the headers of an answer, with any 1xx before it. Some content policies have more than 8 KiB."""
@@ -20,7 +23,6 @@ MAX_HEADERS = 256
 """Lines. Twice what any provider sends."""
 SWITCHING = 101
 """Switching Protocols. What follows is no HTTP."""
-_begins = bytes.startswith
 _CODINGS = frozenset({"chunked", "identity"})
 
 
@@ -46,35 +48,69 @@ class Answer:
     """Whether, at its end, the connection is good for another."""
     held_bytes = 0
     """Never less than what `feed` left in `pieces`; their framing is counted too."""
-    lines: Sequence[bytes] = (b"", b"")
-    """The head's lines without their ends, an empty one as the last. llhttp has found them to be sound."""
-    shape = BLANK
-    """What stands on which of them."""
+    found: re.Match[bytes] | None = None
+    """Its head, where that is one of a form with a pattern and needed no parser."""
+    _lines: Sequence[bytes] = (b"", b"")
     _until_closed = False
     _received = b""
     _fed = 0
+    _parser: HttpResponseParser | None = None
+    _over = False
+    _begins: list[None]
+    parse: Callable[[bytes], object]
+    """
+    llhttp itself: `feed`, a call shorter, once the head is here, for whoever takes the pieces at once. Raises
+    HttpParserError, and then `spoilt` must be told.
+    """
 
-    def __init__(self, *, bare: bool = False, guess: Shape = BLANK) -> None:
+    def __init__(self, guess: Form = NO_FORM, *, bare: bool = False) -> None:
         """
-        `bare`: the answer to a HEAD, which has no body whatever its head says. `guess`: the shape that its head may
+        `bare`: the answer to a HEAD, which has no body whatever its head says. `guess`: the form that its head may
         well have, as the last one on the same connection had it.
         """
+        self.form = NO_FORM if bare else guess
+        """What its head says, as far as it is the same for many. A guess until the head is here."""
         self.pieces: list[bytes] = []
+        self._bare = bare
+
+    @property
+    def lines(self) -> Sequence[bytes]:
+        """The head's lines without their ends, an empty one as the last. llhttp has found them to be sound."""
+        return self._lines if self.found is None else self.found[0].split(b"\r\n")[:-1]
+
+    @property
+    def shape(self) -> Shape:
+        """What stands on which of them."""
+        return self.form.shape
+
+    def is_all(self, data: bytes) -> bool:
+        """
+        Whether this, the first that comes, is all of an answer whose head has the form that was guessed, and known to be
+        sound. It was read then. If not nothing has happened, and `feed` is to have it.
+        """
+        form = self.form
+        found = form.match(data)
+        if found is None or self._fed or self._over:
+            return False
+        body_at = found.end()
+        length = int(found[form.length_in])
+        if body_at + length != len(data) or body_at > MAX_HEAD_BYTES:
+            return False
+        self.found, self.status, self._fed = found, 200, body_at
+        self.ended = self.keeps_alive = self._over = True
+        if length:
+            self.pieces.append(data[body_at:])
+        return True
+
+    def _begin(self) -> None:
         self.on_body: Callable[[bytes], None] = self.pieces.append
         # May be called once: a second message raises, and so comes out of `feed`. A call of ours would cost 0.2 µs.
-        self._begins: list[None] = [None]
+        self._begins = [None]
         self.on_message_begin: Callable[[], None] = self._begins.pop
-        self._bare = bare
-        self._guess = guess
         parser = HttpResponseParser(self)
         # A bare line feed and a blank behind a chunk's size are what some servers send, and mean nothing else.
         parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True)
-        self._parser: HttpResponseParser | None = parser
-        self.parse: Callable[[bytes], object] = parser.feed_data
-        """
-        llhttp itself: `feed`, a call shorter, once the head is here, for whoever takes the pieces at once. Raises
-        HttpParserError, and then `spoilt` must be told.
-        """
+        self._parser, self.parse = parser, parser.feed_data
 
     @property
     def untouched(self) -> bool:
@@ -83,8 +119,10 @@ class Answer:
 
     def feed(self, data: bytes) -> None:
         """Raises Malformed when this is no answer, or goes on after its end. What came before stays readable."""
-        if self._parser is None:
+        if self._over:
             raise Malformed("it went on after its answer")
+        if self._parser is None:
+            self._begin()
         self.held_bytes += len(data)
         had_head = self.status
         if not had_head:
@@ -108,24 +146,24 @@ class Answer:
 
     def spoilt(self) -> str:
         """What came is no answer any longer. In words."""
-        self._parser, self.parse = None, _nothing_more
+        self._parser, self.parse, self._over = None, _nothing_more, True
         self.keeps_alive = False
         return "its answer is not HTTP"
 
     def close(self) -> bool:
         """The connection has ended. Whether that is an end of the answer too."""
-        self._parser, self.parse = None, _nothing_more
+        self._parser, self.parse, self._over = None, _nothing_more, True
         self.keeps_alive = False
         self.ended = self.ended or self._until_closed
         return self.ended
 
     def let_go(self) -> None:
         """Nothing more will be fed. What came stays readable."""
-        self._parser, self.parse = None, _nothing_more  # it knows us too
+        self._parser, self.parse, self._over = None, _nothing_more, True  # it knows us too
 
     @property
     def reason(self) -> str:
-        return reason_in(self.lines[0])
+        return self.form.reason
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
@@ -135,10 +173,13 @@ class Answer:
     def taken(self) -> bytes:
         """The body as far as it is here and was not taken before."""
         pieces = self.pieces
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self.held_bytes = 0
+        if len(pieces) == 1:
+            self.begun = True
+            return pieces.pop()
+        data = b"".join(pieces)
         self.begun = self.begun or bool(data)
         pieces.clear()
-        self.held_bytes = 0
         return data
 
     # What llhttp calls. What is raised here comes out of `feed` as Malformed. `on_body` is `pieces.append` itself.
@@ -163,11 +204,9 @@ class Answer:
         self._received = b""
         if len(lines) > MAX_HEADERS + 2 or len(head) > MAX_HEAD_BYTES or self.pieces:
             raise Malformed
-        guess = self._guess
-        fits = len(lines) == guess.height and all(map(_begins, lines, guess.begins))
-        self.lines, self.shape = lines, (shape := guess if fits else shape_of(lines))
-        if not shape.is_counted:
-            self._until_closed = self._framed_by_end(shape, status, keeps_alive=parser.should_keep_alive())
+        self._lines, self.form = lines, (form := form_of(lines, self.form))
+        if not form.shape.is_counted:
+            self._until_closed = self._framed_by_end(form.shape, status, keeps_alive=parser.should_keep_alive())
         self.status = status
         if self._bare:
             self.on_message_complete()
@@ -177,14 +216,16 @@ class Answer:
         if parser is not None and self.status:
             self.ended = True
             self.keeps_alive = parser.should_keep_alive()
+            if self.keeps_alive and not self._bare:
+                self.form.came(self._lines)
             # It knows us too: so both go at once, without the collector.
-            self._parser, self.parse = None, _nothing_more
+            self._parser, self.parse, self._over = None, _nothing_more, True
 
     def _framed_by_end(self, shape: Shape, status: int, *, keeps_alive: bool) -> bool:
         """Whether only the end of the connection says where the body ends: RFC 9112 section 6.3."""
         chunked = False
         if shape.transfer_encoding:
-            coding = told(self.lines[shape.transfer_encoding])
+            coding = told(self._lines[shape.transfer_encoding])
             if coding not in _CODINGS:  # several of them among these
                 raise Malformed  # it was not asked for one, and whoever gets the body would not know of it
             chunked = coding == "chunked"
@@ -209,9 +250,3 @@ def pairs_of(lines: Sequence[bytes]) -> list[tuple[str, str]]:
     """The headers of an answer that a parser let through. llhttp's callback for each takes three times as long."""
     text = [line.decode("utf-8", "surrogateescape") for line in lines[1:-1]]
     return [(name, value.strip(" \t")) for name, _, value in [line.partition(":") for line in text]]
-
-
-@lru_cache(64)
-def reason_in(first: bytes) -> str:
-    """Of an answer's first line."""
-    return first.decode("utf-8", "surrogateescape").partition(" ")[2].partition(" ")[2].strip()

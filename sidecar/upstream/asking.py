@@ -62,13 +62,14 @@ class Beginnings:
 class Heads:
     """The heads of the requests to one target."""
 
-    __slots__ = ("_beginnings", "_host", "_mark", "_outgoing", "_path")
+    __slots__ = ("_beginnings", "_host", "_mark", "_outgoing", "_path", "_tells_both")
 
     def __init__(self, host: str, path: Callable[[str], str], outgoing: Outgoing, beginnings: Beginnings) -> None:
         """`host` is told where `outgoing` has none; `path` makes the provider's of the client's request target."""
         self._host = host
         self._path = path
         self._outgoing = outgoing
+        self._tells_both = outgoing.tells_id and outgoing.tells_trace
         self._beginnings = beginnings
         self._mark = object()  # in keys in our place: what keeps us and is kept by us waits for the collector
 
@@ -77,9 +78,8 @@ class Heads:
         All of it, with the blank line. Without `traceparent` the client's own crosses. Raises as `path`, and Unwritable,
         which quotes nothing.
         """
-        whole, outgoing = isinstance(body, bytes), self._outgoing
-        rewritten = whole and body != order.received
         begun = None
+        rewritten = isinstance(body, bytes) and body is not order.received and body != order.received
         if lasts := order.head is not None and traceparent is not None:
             key = (self._mark, order.head, order.method, order.request_target, rewritten, order.decoded, order.plain)
             begun = self._beginnings.get(key)
@@ -87,12 +87,28 @@ class Heads:
             begun = self._begun(order, traced=traceparent is not None, rewritten=rewritten)
             if lasts:
                 self._beginnings.keep(key, begun)
-        # Both were made here, or read by a pattern: that they are one line is looked at for the sake of what comes.
+        if isinstance(body, bytes) and traceparent is not None and self._tells_both:  # as nearly always
+            request_id = order.request_id
+            both = f"{request_id}{traceparent}"  # half of what `isprintable` takes for them
+            if "\n" not in both and "\r" not in both and "\0" not in both:
+                head = (
+                    f"{begun}\r\nx-request-id: {request_id}\r\ntraceparent: {traceparent}"
+                    f"\r\nContent-Length: {len(body)}\r\n\r\n"
+                )
+                return head.encode("utf-8", "surrogateescape")
+        head = f"{begun}{self._ours(order, traceparent)}{_framing(order, body)}\r\n\r\n"
+        return head.encode("utf-8", "surrogateescape")
+
+    def _ours(self, order: Order, traceparent: str | None) -> str:
+        """
+        What is of this request only. Both were made here, or read by a pattern: that they are one line is looked at for
+        the sake of what comes.
+        """
+        outgoing = self._outgoing
         ours = f"\r\nx-request-id: {order.request_id}" if outgoing.tells_id and order.request_id.isprintable() else ""
         if traceparent is not None and outgoing.tells_trace and traceparent.isprintable():
             ours += f"\r\ntraceparent: {traceparent}"
-        framing = f"\r\nContent-Length: {len(body)}" if isinstance(body, bytes) else _framing(order, body)
-        return f"{begun}{ours}{framing}\r\n\r\n".encode("utf-8", "surrogateescape")
+        return ours
 
     def _begun(self, order: Order, *, traced: bool, rewritten: bool) -> str:
         headers = self._outgoing.of(
@@ -120,8 +136,9 @@ def begun(method: str, path: str, host: str, headers: Headers) -> str:
     return text
 
 
-def _framing(order: Order, body: AsyncIterator[bytes] | None) -> str:
-    """Of what is not here as a whole."""
+def _framing(order: Order, body: Body) -> str:
+    if isinstance(body, bytes):
+        return f"\r\nContent-Length: {len(body)}"
     if body is None:
         return "" if order.method in _BODILESS else "\r\nContent-Length: 0"
     if order.content_length is None:

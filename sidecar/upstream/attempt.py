@@ -83,7 +83,9 @@ async def ask(means: Means, order: Order, step: Try, *, is_first: bool) -> Answe
             await attempt.judge(reply, target, ticket)
         if target.translated:
             reply.decompress()
-        first = await reply.first(order.hold_s)
+        first = reply.whole()
+        if first is None:
+            first = await reply.first(order.hold_s)
         now = means.clock()
         if event := means.health.succeeded(ticket, now):
             means.watch.changed(event.provider, event.change.value)
@@ -114,15 +116,15 @@ class Attempt(Struct, eq=False):
 
     async def close(self) -> None:
         """Once. Gives back what the attempt holds on to."""
-        means, made = self.means, self.made
+        means, made, reply, ticket, slot = self.means, self.made, self.reply, self.ticket, self.slot
         try:
-            if self.reply is not None:
-                await self.reply.close()
+            if reply is not None and not reply.let_go():
+                await reply.close()
         finally:
-            if self.ticket is not None and self.ticket.probe:
-                means.health.abandoned(self.ticket)  # does nothing for one that has reported
-            if self.slot is not None:
-                means.places.leave(self.slot)
+            if ticket is not None and ticket.probe:
+                means.health.abandoned(ticket)  # does nothing for one that has reported
+            if slot is not None:
+                means.places.leave(slot)
             made.seconds = means.clock() - made.began_at
             if made.outcome == ABANDONED and self.order.attempts and self.order.attempts[-1] is made:
                 self._note(ABANDONED, None)

@@ -21,7 +21,7 @@ from sidecar.upstream.connecting import ConnectTimeout, Unconnected, Unresolved,
 from sidecar.upstream.connection import Broken, Connection
 from sidecar.upstream.pool import KEEP_S, Pool
 from sidecar.upstream.refusal import Cause
-from sidecar.upstream.reply import Call, Reply
+from sidecar.upstream.reply import Call, Reply, reply_of
 from sidecar.upstream.trust import Trust, system_trust
 from sidecar.upstream.upload import Upload
 
@@ -56,7 +56,7 @@ class Client:
                 answer = await connection.ask(call.head, body or b"", due_at, bare=call.bare)
                 if answer.status == SWITCHING:
                     _switched(call)
-                return Reply(call, connection, answer)
+                return reply_of(call, connection, answer)
             except BaseException as exc:
                 if connection is not None:
                     connection.abort()
@@ -95,7 +95,7 @@ class Client:
             if isinstance(exc, Broken) and upload.broken is not None:
                 raise RequestError("The body ends before its end.") from upload.broken
             raise
-        return Reply(call, connection, answer, upload)
+        return reply_of(call, connection, answer, upload)
 
 
 def _switched(call: Call) -> NoReturn:

@@ -7,6 +7,8 @@ One connection to a provider: a request out, its answer back, then the next.
 
 No task, no time-out context and no timer belong to a request: whoever waits has one future, and the one alarm of the
 connection says when it waited too long.
+
+Of a stream, a chunk that is here whole goes past the parser, which is between two then: `chunks`, `Sink.pass_on`.
 """
 
 import asyncio
@@ -19,11 +21,12 @@ from typing import Protocol, cast
 
 from httptools import HttpParserError
 
-from sidecar.upstream.alarm import Alarm
+from sidecar.upstream.alarm import SLACK_S, Alarm
 from sidecar.upstream.answer import Answer, Malformed
+from sidecar.upstream.chunks import BLANK_LINE, GAP, SIZE_LINES
+from sidecar.upstream.form import NO_FORM
 from sidecar.upstream.origin import Origin
 from sidecar.upstream.outgoing import APART_BYTES, Outgoing
-from sidecar.upstream.shape import BLANK
 
 READ_AHEAD_BYTES = 128 * 1024
 """What an answer may be ahead of whoever reads it, and what one reading of the socket brings."""
@@ -53,6 +56,22 @@ class Keeper(Protocol):
     def lost(self, connection: "Connection") -> None: ...
 
 
+class Sink(Protocol):
+    """Where a body is poured."""
+
+    passed_at: float
+    """When `pass_on` last took something, in the loop's time."""
+
+    def take(self, piece: bytes) -> bool:
+        """Whether more is wanted. Must not block."""
+
+    def pass_on(self, piece: bytes, chunk: bytes) -> bool:
+        """
+        `take`, of what ends with an empty line and came as one whole `chunk`, in its frame, which may go on as it is.
+        Whether it was taken, and more is wanted; if not, nothing has happened.
+        """
+
+
 class Connection(asyncio.Protocol):
     """Serves one request at a time. Made by `connecting`, kept by its `keeper`."""
 
@@ -70,11 +89,12 @@ class Connection(asyncio.Protocol):
         self._broken: Broken | None = None
         self._heard: Future[Answer] | None = None  # of whoever waits for the head
         self._waiter: Future[bool] | None = None  # of whoever waits for what follows it
-        self._take: Callable[[bytes], bool] | None = None
+        self._sink: Sink | None = None
+        self._pass_on: Callable[[bytes, bytes], bool] | None = None  # the sink's, while llhttp is between two chunks
         self._took_badly: Exception | None = None
         self._idle_s = inf
         self._paused = False
-        self._shape = BLANK  # of the last answer's head
+        self._form = NO_FORM  # of the last answer's head
         self.holds = False
         """Whether what comes is not read for now."""
 
@@ -89,7 +109,7 @@ class Connection(asyncio.Protocol):
         Sends a request. What comes of it: the answer as soon as its head is here, or Broken, or TimeoutError when
         `due_at` comes first. `bare`: the answer has no body, whatever it says.
         """
-        self._answer = Answer(bare=bare, guess=self._shape)
+        self._answer = Answer(self._form, bare=bare)
         self._broken = None
         self._heard = heard = self._loop.create_future()
         if self._transport.is_closing():
@@ -124,28 +144,28 @@ class Connection(asyncio.Protocol):
             self.holds = False
             self._transport.resume_reading()
 
-    async def pour(self, answer: Answer, take: Callable[[bytes], bool], due_at: float, idle_s: float) -> None:
+    async def pour(self, answer: Answer, sink: Sink, due_at: float, idle_s: float) -> None:
         """
-        Hands the body to `take` until it ends, or `take` says no more by False. Raises as `more`, and what `take`
-        raises. The first piece is due at `due_at`, each other one `idle_s` after the last, or after `resume`.
+        Hands the body to `sink` until it ends, or no more is wanted. Raises as `more`, and what `sink` raises. The first
+        piece is due at `due_at`, each other one `idle_s` after the last, or after `resume`.
         """
         if answer.ended and not answer.pieces:
             return
-        self._take, self._idle_s, self._took_badly = take, idle_s, None
+        self._sink, self._idle_s, self._took_badly = sink, idle_s, None
         try:
             self._hand_on(answer)
-            while self._take is not None and (answer.pieces or not answer.ended):
+            while self._sink is not None and (answer.pieces or not answer.ended):
                 if self._broken is not None and not answer.pieces:
                     raise self._broken.again()
                 due_at = self._loop.time() + idle_s if answer.begun else due_at
                 await self._change(inf if self._paused else due_at)
         finally:
-            self._take = None
+            self._sink = self._pass_on = None
         if self._took_badly is not None:
             raise self._took_badly
 
     def pause(self) -> None:
-        self._paused = True
+        self._paused, self._pass_on = True, None
         self._alarm.set(inf)
         self._hold()
 
@@ -153,7 +173,7 @@ class Connection(asyncio.Protocol):
         if not self._paused:
             return
         self._paused = False
-        if self._take is not None and self._answer is not None:
+        if self._sink is not None and self._answer is not None:
             self._alarm.set(self._loop.time() + self._idle_s)
             self._hand_on(self._answer)
         else:
@@ -200,7 +220,7 @@ class Connection(asyncio.Protocol):
         answer = self._answer
         if answer is not None and not (clean and self._broken is None and answer.close()):
             self._break(words)
-        if answer is not None and self._take is not None:
+        if answer is not None and self._sink is not None:
             self._hand_on(answer)
         elif self._heard is not None:
             self._unheard(self._broken)
@@ -220,24 +240,28 @@ class Connection(asyncio.Protocol):
         if answer is None or answer.ended:
             self._transport.abort()  # nobody asked for it
             return
-        if self._take is not None:
-            try:
-                answer.parse(data)
-            except HttpParserError:
-                self._break(answer.spoilt())
-                self._transport.abort()
-            self._hand_on(answer)
+        if self._sink is not None:
+            if self._pass_on is None or not self._passed(answer, data, self._pass_on):
+                self._poured(answer, data, self._sink)
             return
+        heard = self._heard
+        if heard is not None and answer.is_all(data):  # as nearly always, if it is no stream
+            self._heard, self._alarm.due_at = None, inf
+            if not heard.done():  # whoever waited may have given up
+                heard.set_result(answer)
+        else:
+            self._feed(answer, heard, data)
+
+    def _feed(self, answer: Answer, heard: Future[Answer] | None, data: bytes) -> None:
         try:
             answer.feed(data)
         except Malformed as exc:
             self._break(str(exc))
             self._transport.abort()
-        heard = self._heard
         if heard is None:
             self._wake()
         elif answer.status:
-            self._heard, self._alarm.due_at, self._shape = None, inf, answer.shape
+            self._heard, self._alarm.due_at, self._form = None, inf, answer.form
             if not heard.done():  # whoever waited may have given up
                 heard.set_result(answer)
         elif self._broken is not None:
@@ -268,9 +292,40 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.outgoing.has_room()
 
-    def _hand_on(self, answer: Answer) -> None:
+    def _passed(self, answer: Answer, data: bytes, pass_on: Callable[[bytes, bytes], bool]) -> bool:
+        """Whether `data` was one whole chunk, as nearly always. llhttp, between two, misses nothing without it."""
+        line = SIZE_LINES[len(data)]
+        if not (data.startswith(line) and data.endswith(GAP)):
+            return False
+        piece = data[len(line) : -2]
+        try:
+            if pass_on(piece, data):
+                return True
+        except Exception as exc:  # noqa: BLE001 - as in `_hand_on`
+            self._took_badly, self._sink, self._pass_on = exc, None, None
+            self._wake()
+            return True
+        answer.pieces.append(piece)
+        self._hand_on(answer)
+        return True
+
+    def _poured(self, answer: Answer, data: bytes, sink: Sink) -> None:
+        try:
+            answer.parse(data)
+        except HttpParserError:
+            self._break(answer.spoilt())
+            self._transport.abort()
+        # What came ends with an empty line and one more end of a line. If that was none of the body, it ends a chunk.
         pieces = answer.pieces
-        if pieces and not self._paused and self._take is not None:
+        gap = data.endswith(GAP) and bool(pieces) and pieces[-1].endswith(BLANK_LINE) and self._broken is None
+        self._pass_on = None
+        self._hand_on(answer)
+        if gap and self._sink is not None and not self._paused:
+            self._pass_on = sink.pass_on
+
+    def _hand_on(self, answer: Answer) -> None:
+        pieces, sink = answer.pieces, self._sink
+        if pieces and not self._paused and sink is not None:
             due_at = self._time() + self._idle_s
             if due_at < self._alarm.armed_at:
                 self._alarm.set(due_at)
@@ -279,13 +334,13 @@ class Connection(asyncio.Protocol):
             # `taken` in its own words, where there is one piece, as of nearly every chunk of a stream.
             answer.begun, answer.held_bytes = True, 0
             try:
-                wanted = self._take(pieces.pop() if len(pieces) == 1 else answer.taken())
+                wanted = sink.take(pieces.pop() if len(pieces) == 1 else answer.taken())
             except Exception as exc:  # noqa: BLE001 - it comes out of `pour`, where somebody can hear it
                 self._took_badly, wanted = exc, False
             if self.holds:
                 self.make_room()
             if not wanted:
-                self._take = None
+                self._sink = self._pass_on = None
                 self._wake()
         if not pieces and (answer.ended or self._broken is not None):
             self._wake()
@@ -311,6 +366,8 @@ class Connection(asyncio.Protocol):
     def _late(self) -> None:
         if self._heard is not None:
             self._unheard(TimeoutError())
+        elif self._sink is not None and (due_at := self._sink.passed_at + self._idle_s) - self._time() > SLACK_S:
+            self._alarm.set(due_at)  # what is passed on puts it off without touching it
         else:
             self._wake(in_time=False)
 

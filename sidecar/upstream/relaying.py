@@ -4,6 +4,7 @@ What of a provider's answer crosses to the client: its headers, taken apart or i
 What stops at a proxy by law: RFC 9110 section 7.6.1. What stops here by choice has its reason beside it.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from itertools import compress
 from typing import Protocol
@@ -42,7 +43,7 @@ _OURS_ALWAYS = frozenset(
     }
 )  # fmt: skip
 """What stops here anyhow under these names, so that ours stand alone."""
-_HOLDS = frozenset({"keep-alive", "close"})
+HOLDS = frozenset({"keep-alive", "close"})
 """What a `Connection` says that lists no names of headers, which would stop here."""
 _RELAYED = Known(_NOT_RELAYED, (OUR_PREFIX, _CORS))
 _ANY = Known((), ())
@@ -69,11 +70,17 @@ def to_client(
 class Headed(Protocol):
     """An answer's head in lines, and what stands on which."""
 
-    lines: Sequence[bytes]
-    shape: Shape
+    @property
+    def lines(self) -> Sequence[bytes]: ...
+    @property
+    def shape(self) -> Shape: ...
+    @property
+    def found(self) -> re.Match[bytes] | None:
+        """What a form's pattern found, if one did."""
+        ...
 
 
-class Lines(Struct):
+class Lines(Struct, gc=False):
     """Headers that are ready to be sent, and what whoever sends them would have to look for."""
 
     sent: bytes
@@ -92,16 +99,19 @@ def relayed(reply: Headed, ours: bytes | None, stays: frozenset[str] = AS_IT_IS)
     always ours, so that nobody else's cross. None where it cannot be told from the names alone, and `to_client` must
     be asked.
     """
+    found = reply.found
+    if found is not None and ours is not None and stays is AS_IT_IS:
+        return Lines(b"".join(found.groups()) + ours, len(found.string) - found.end(), reply.shape.dated)
     lines, shape = reply.lines, reply.shape
-    if ours is None or (shape.connection and told(lines[shape.connection]) not in _HOLDS):
+    if ours is None or (shape.connection and told(lines[shape.connection]) not in HOLDS):
         return None
-    crossing = shape.found.get(stays) or _crossing_lines(shape, stays)
+    crossing = shape.found.get(stays) or crossing_lines(shape, stays)
     sent = b"%b%b" % (b"\r\n".join(compress(lines, crossing)), ours)
     at = shape.content_length
     return Lines(sent, int(lines[at].partition(b":")[2]) if at and crossing[at] else None, shape.dated)
 
 
-def _crossing_lines(shape: Shape, stays: frozenset[str]) -> tuple[bool, ...]:
+def crossing_lines(shape: Shape, stays: frozenset[str]) -> tuple[bool, ...]:
     """For each line of a head whether it crosses. The empty last one does, for the line break it brings."""
     fates = [_RELAYED[name] for name in shape.names]
     crosses = [fate not in stays and fate not in _OURS_ALWAYS for fate in fates]

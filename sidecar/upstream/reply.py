@@ -6,6 +6,7 @@ task being woken.
 """
 
 import asyncio
+import re
 import zlib
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
@@ -16,12 +17,11 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from sidecar.config.models import Timeouts
 from sidecar.errors import UpstreamError, UpstreamTimeout
-from sidecar.upstream.answer import Answer, reason_in
-from sidecar.upstream.connection import Broken, Connection
+from sidecar.upstream.answer import Answer
+from sidecar.upstream.connection import Broken, Connection, Sink
 from sidecar.upstream.origin import Origin
-from sidecar.upstream.shape import told
+from sidecar.upstream.shape import Shape
 
-_PLAIN = frozenset({"", "identity"})
 PIECE_BYTES = 64 * 1024
 """Of a compressed answer, so much is unpacked at once."""
 
@@ -53,64 +53,53 @@ class Call(Struct, frozen=True):
         return f"Call({self.provider!r})"  # there are keys in its head
 
 
-class Sink(Protocol):
-    """Where a body is poured."""
-
-    def take(self, piece: bytes) -> bool:
-        """Whether more is wanted. Must not block."""
-
-
 class Sending(Protocol):
     """What goes on being sent while the answer comes."""
 
     async def stop(self) -> None: ...
 
 
-class Reply:
-    """A provider's answer: its head is here, its body comes as it is asked for. Close it (`async with`)."""
+class Reply(Struct, eq=False):
+    """
+    A provider's answer: its head is here, its body comes as it is asked for. Close it (`async with`). Made by `reply_of`;
+    a Struct, because one is made for every request.
+    """
 
-    __slots__ = (
-        "_answer",
-        "_call",
-        "_connection",
-        "_first_due_at",
-        "_headers",
-        "_inflater",
-        "_sending",
-        "content_encoding",
-        "content_type",
-        "is_encoded",
-        "is_events",
-        "is_whole",
-        "lines",
-        "reason",
-        "shape",
-        "status",
-    )
+    status: int
+    reason: str | None
+    content_type: str
+    """In lower case, as is the next; both are empty where nothing is said."""
+    content_encoding: str
+    is_events: bool
+    """Whether the body is a stream of events, compressed or not."""
+    found: re.Match[bytes] | None
+    """As in `Answer`."""
+    _call: Call
+    _connection: Connection
+    _answer: Answer
+    _sending: Sending | None = None
+    is_whole: bool = False
+    """Whether what `whole` or `first` gave is all of the body, and nothing can go wrong any longer."""
+    _headers: CIMultiDictProxy[str] | None = None
+    _inflater: "zlib._Decompress | None" = None
+    _first_due_at: float | None = None
 
-    def __init__(self, call: Call, connection: Connection, answer: Answer, sending: Sending | None = None) -> None:
-        self.status = answer.status
-        self.lines = lines = answer.lines
+    def __repr__(self) -> str:
+        return f"Reply({self.status})"  # what was answered is nobody's business but the client's
+
+    @property
+    def lines(self) -> Sequence[bytes]:
         """The answer's head in lines, without their ends; an empty one is the last."""
-        self.shape = shape = answer.shape
+        return self._answer.lines
+
+    @property
+    def shape(self) -> Shape:
         """What stands on which of them."""
-        self.reason: str | None = reason_in(lines[0])
-        self._call = call
-        self._connection = connection
-        self._answer = answer
-        self._sending = sending
-        at, encoded_at = shape.content_type, shape.content_encoding
-        self.content_type = told(lines[at]) if at else ""
-        """In lower case, as is the next; both are empty where nothing is said."""
-        self.is_events = self.content_type.startswith("text/event-stream")
-        """Whether the body is a stream of events, compressed or not."""
-        self.content_encoding = told(lines[encoded_at]) if encoded_at else ""
-        self.is_encoded = self.content_encoding not in _PLAIN
-        self._headers: CIMultiDictProxy[str] | None = None
-        self._inflater: zlib._Decompress | None = None
-        self._first_due_at: float | None = None
-        self.is_whole = False
-        """Whether what `first` gave is all of the body, and nothing can go wrong any longer."""
+        return self._answer.form.shape
+
+    @property
+    def is_encoded(self) -> bool:
+        return self._answer.form.is_encoded
 
     @property
     def pairs(self) -> Sequence[tuple[str, str]]:
@@ -131,16 +120,23 @@ class Reply:
 
     # Pulled
 
+    def whole(self) -> bytes | None:
+        """All of the body, where it is here, as nearly always if it is small; else None, and `first` is to be asked."""
+        answer = self._answer
+        if not answer.ended or self._inflater is not None or self._connection.holds:
+            return None
+        self.is_whole = True
+        return answer.taken()
+
     async def first(self, hold_s: float | None) -> bytes | None:
         """
         The first bytes of the body. None when they are not here within `hold_s` (None: as long as any): `chunk` and
         `pour` wait on for them then. Raises as `chunk`, UpstreamTimeout when none come within the time for a first
         byte.
         """
+        if (body := self.whole()) is not None:
+            return body
         answer, limit_s = self._answer, self._call.timeouts.first_byte_s
-        if answer.ended and self._inflater is None and not self._connection.holds:  # as nearly always, if it is small
-            self.is_whole = True
-            return answer.taken()
         if self._inflater is None and answer.pieces:
             return self._taken()
         now = asyncio.get_running_loop().time()
@@ -232,7 +228,7 @@ class Reply:
         silent_at, due_at = asyncio.get_running_loop().time() + idle_s, self._first_due_at
         try:
             await self._connection.pour(
-                self._answer, into.take, silent_at if due_at is None else min(due_at, silent_at), idle_s
+                self._answer, into, silent_at if due_at is None else min(due_at, silent_at), idle_s
             )
         except TimeoutError as exc:
             if due_at is not None and due_at <= silent_at and not self._answer.begun:
@@ -264,6 +260,12 @@ class Reply:
     ) -> None:
         await self.close()
 
+    def let_go(self) -> bool:
+        """`close` for whoever does not want to wait. Whether that could be: else nothing was done."""
+        if self._sending is None:
+            self._connection.give_back(self._answer)
+        return self._sending is None
+
     async def close(self) -> None:
         """For whoever cannot do it by `async with`."""
         try:
@@ -281,6 +283,22 @@ class Reply:
 
     def _reset(self) -> UpstreamReset:
         return UpstreamReset(f"{self._call.provider} ended its answer before the end")
+
+
+def reply_of(call: Call, connection: Connection, answer: Answer, sending: Sending | None = None) -> Reply:
+    form = answer.form
+    return Reply(
+        answer.status,
+        form.reason,
+        form.content_type,
+        form.content_encoding,
+        form.is_events,
+        answer.found,
+        call,
+        connection,
+        answer,
+        sending,
+    )
 
 
 class _Late(TimeoutError):

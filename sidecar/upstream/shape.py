@@ -8,6 +8,8 @@ its names took 4 to 12.
 
 from collections.abc import Hashable, Sequence
 from functools import lru_cache
+from operator import itemgetter
+from typing import Any
 
 _MOST = 256
 _MOST_VALUES = 64
@@ -22,8 +24,8 @@ class Shape:
     """
 
     __slots__ = (
-        "begins", "connection", "content_encoding", "content_length", "content_type", "dated", "found",
-        "height", "is_counted", "names", "transfer_encoding",
+        "begins", "connection", "content_encoding", "content_length", "content_type", "dated", "forms", "found",
+        "height", "is_counted", "marked", "marks_of", "names", "transfer_encoding",
     )  # fmt: skip
 
     def __init__(self, names: Sequence[bytes]) -> None:
@@ -45,6 +47,12 @@ class Shape:
         """Whether a length says where the body ends."""
         self.found: dict[Hashable, tuple[bool, ...]] = {}
         """What others have made of the names: which lines cross, by what for."""
+        self.marked = (0, self.content_type, self.content_encoding, self.connection, self.transfer_encoding)
+        """The lines that mean something to us, and the first one."""
+        self.marks_of = itemgetter(*self.marked)
+        """What stands there, out of such a head."""
+        self.forms: dict[Hashable, Any] = {}
+        """What others have made of such heads, by what stands on these lines."""
 
 
 def shape_of(lines: list[bytes]) -> Shape:

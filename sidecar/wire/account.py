@@ -4,14 +4,14 @@ What an answer says about itself beside its text: what it cost, why it ended, wh
 All of it is a provider's word. What goes on from here to logs and traces is bounded and printable.
 """
 
-from sidecar.fixed import fixed
+from msgspec import Struct
+
 from sidecar.wire.translate.neutral import Usage
 
 MAX_WORD_CHARS = 256
 
 
-@fixed
-class Account:
+class Account(Struct, frozen=True, gc=False):
     """None where the answer does not say, or could not be read."""
 
     usage: Usage | None = None
@@ -27,5 +27,6 @@ def word(said: object) -> str | None:
     """`said`, when it is text, without what cannot be printed and without what is over 256 characters."""
     if not isinstance(said, str):
         return None
-    short = said[:MAX_WORD_CHARS]
-    return (short if short.isprintable() else "".join(filter(str.isprintable, short))) or None
+    if len(said) <= MAX_WORD_CHARS and said.isprintable():
+        return said or None
+    return "".join(filter(str.isprintable, said[:MAX_WORD_CHARS])) or None

@@ -56,6 +56,8 @@ def with_model(
     `has_options`: whether it may have `"stream_options"`.
     """
     value = _encode(model)
+    if named_once and not asks_usage and (first := _FIRST.match(body)) is not None:  # as nearly always
+        return _replaced(body, *first.span(1), value)
     short = len(body) <= 2 * _END_BYTES
     plain = named_once or (short and body.count(_MODEL) == 1 and _PREFERENCES not in body)
     adds = asks_usage and not (has_options and (not short or _OPTIONS in body))
@@ -98,6 +100,8 @@ def _is_object(text: bytes) -> bool:
 def _replaced(body: bytes, start: int, end: int, value: bytes) -> bytes:
     if body[start:end] == value:
         return body
+    if len(body) <= _END_BYTES:
+        return body[:start] + value + body[end:]
     whole = memoryview(body)  # copied once, not twice
     return b"".join((whole[:start], value, whole[end:]))
 

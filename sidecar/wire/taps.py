@@ -21,7 +21,7 @@ from msgspec import Raw, Struct
 from sidecar.wire.account import Account, word
 from sidecar.wire.formats import Format
 from sidecar.wire.translate.streams.tap import UsageTap
-from sidecar.wire.translate.streams.usage import NOTHING, read_usage
+from sidecar.wire.translate.streams.usage import NOTHING, Counts, counts_in, usage_of
 
 WHOLE_BYTES = 64 * 1024
 """A JSON answer up to this length is decoded, in a microsecond per KiB. Of a longer one so much of its end is kept."""
@@ -78,34 +78,60 @@ def _readable(content_type: str, content_encoding: str) -> tuple[Callable[[Forma
     return (WholeTap if kind == "application/json" or kind.endswith("+json") else None), packed
 
 
-class _Choice(Struct):
+class _Choice(Struct, gc=False):
+    finish_reason: str | None = None
+
+
+class _Whole(Struct, gc=False):
+    """All formats at once: no two use one name for two things."""
+
+    usage: Counts | None = None
+    model: str | None = None
+    choices: list[_Choice] | None = None
+    stop_reason: str | None = None
+    status: str | None = None
+
+
+class _AnyChoice(Struct):
     finish_reason: object = None
 
 
-class _Whole(Struct):
-    """All formats at once: no two use one name for two things."""
+class _AnyWhole(Struct):
+    """Likewise, whatever is in there."""
 
     usage: Raw = NOTHING
     model: object = None
-    choices: list[_Choice] | None = None
+    choices: list[_AnyChoice] | None = None
     stop_reason: object = None
     status: object = None
 
 
-_decoder = msgspec.json.Decoder(_Whole)
+_decode = msgspec.json.Decoder(_Whole).decode
+_decode_any = msgspec.json.Decoder(_AnyWhole).decode
 
 
 def read_whole(form: Format, body: bytes) -> Account | None:
     """The account of a whole answer, `body` being its JSON; None when it is none, or says nothing."""
     try:
-        whole = _decoder.decode(body)
+        whole = _decode(body)
     except (ValueError, RecursionError):
-        return None
-    said = whole.choices[0].finish_reason if whole.choices else whole.stop_reason or whole.status
-    usage, finish, model = read_usage(form, whole.usage, None), word(said), word(whole.model)
+        whole = _sound(body)
+    choices, counts = whole.choices, whole.usage
+    finish = word(choices[0].finish_reason if choices else whole.stop_reason or whole.status)
+    usage, model = None if counts is None else usage_of(form, counts, None), word(whole.model)
     if usage is None and finish is None and model is None:
         return None
     return Account(usage, finish, model)
+
+
+def _sound(body: bytes) -> _Whole:
+    """An answer of which a part is not what it should be, without that part: the others are true all the same."""
+    try:
+        whole = _decode_any(body)
+    except (ValueError, RecursionError):
+        return _Whole()
+    said = whole.choices[0].finish_reason if whole.choices else whole.stop_reason or whole.status
+    return _Whole(counts_in(whole.usage), word(whole.model), None, word(said))
 
 
 class WholeTap:

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 from attrs import evolve
-from rawclient import connected
+from rawclient import PATIENCE_S, connected
 from running import serve
 
 from sidecar.config import read_text
@@ -36,7 +36,7 @@ async def raw():
             received = b""
             while True:
                 try:
-                    chunk = await asyncio.wait_for(reader.read(65536), patience_s)
+                    chunk = await asyncio.wait_for(reader.read(65536), patience_s if received else PATIENCE_S)
                 except TimeoutError:
                     return received
                 if not chunk:

@@ -8,6 +8,7 @@ from sidecar.listener.decisions import Decided
 from sidecar.listener.ended import Ended
 from sidecar.routing.decision import Decision, Reason
 from sidecar.routing.session import SessionKey
+from sidecar.telemetry.counts import AT, Counts, kind_of
 from sidecar.telemetry.pseudonym import Pseudonyms
 from sidecar.telemetry.record import Attempt
 from sidecar.telemetry.trace import Trace
@@ -52,6 +53,26 @@ def test_what_was_read_on_the_way_is_not_read_again():
     one = ended()
     one.way.journal.account = Account(Usage(1, 2), "length")
     assert (one.record(NAMES).usage, one.record(NAMES).finish) == (Usage(1, 2), "length")
+
+
+def test_an_answer_that_is_told_and_counted_is_read_once_and_let_go_of():
+    one = ended()
+    one.way.journal.unread = (Format.CHAT, "application/json", ANSWER)
+    one.way.journal.attempts.append(Attempted("p", "a/b", 100.25, "s", "answered", 1.0, 0.75, 200, 1.5))
+    counts = Counts()
+    one.count(counts)
+    ((_, (numbers,)),) = counts.alike.items()
+    assert (numbers[AT["input"]], numbers[AT["output"]]) == (3, 5)
+    assert one.way.journal.unread is None
+    assert one.record(NAMES).usage == Usage(3, 5)
+
+
+def test_a_client_that_did_not_wait_and_an_answer_to_head_count_as_they_are_told():
+    one, counts = ended(code="client_gone", method="HEAD"), Counts()
+    one.way.journal.bytes_out = 15
+    one.count(counts)
+    ((kind, (numbers,)),) = counts.alike.items()
+    assert (kind_of(kind).status, numbers[AT["bytes_out"]]) == (499, 0)
 
 
 def test_attempts_and_first_bytes_are_told_from_the_beginning_of_the_request():

@@ -1,6 +1,8 @@
 """Heads of answers: what is added, what is corrected, and what can never be in one."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sidecar.listener.head import Heads
 from sidecar.upstream.relaying import Lines
@@ -127,3 +129,21 @@ def test_lines_that_are_ready_make_the_same_head_as_the_headers_they_are_of(told
         asked = {"body": body, "http_10": http_10, "keeps_alive": keeps_alive}
         one, other = (Heads(lambda: NOW).made(method, status, None, each, **asked) for each in (headers, ready))
         assert one == other
+
+
+@given(
+    status=st.sampled_from([200, 201, 204, 304, 404, 500]),
+    reason=st.none() | st.sampled_from(["OK", "Fine"]),
+    told=st.sampled_from([None, 0, 4, 5]),
+    dated=st.booleans(),
+    connects=st.booleans(),
+    body=st.sampled_from([b"", b"body"]),
+)
+def test_a_plain_answer_is_what_is_made_of_its_head_with_its_body_behind(status, reason, told, dated, connects, body):
+    sent = b"" if told is None else b"content-length: %d\r\n" % told
+    sent += b"date: today\r\n" * dated + b"connection: close\r\n" * connects
+    lines, heads = Lines(sent, told, dated, connects), Heads(lambda: NOW)
+    plain = heads.plain(status, reason, lines, body)
+    head = heads.made("POST", status, reason, lines, body=len(body), **KEPT)
+    is_plain = body != b"" and status not in (204, 304) and told in (None, len(body)) and not connects
+    assert plain == (head.sent + body if is_plain else None)

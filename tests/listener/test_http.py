@@ -12,6 +12,9 @@ from sidecar.listener.connection import Connection
 from sidecar.listener.http import HttpServer
 from sidecar.listener.lean import LeanConnection
 
+PATIENCE_S = 5
+"""Longer than anything here takes, and less than what is not to be waited for."""
+
 
 async def says_path(incoming, outlet):
     outlet.whole(200, None, [], incoming.path.encode())
@@ -128,7 +131,7 @@ async def test_a_body_that_goes_on_for_ever_is_not_read_for_ever(plainly):
     async with connected(await plainly(says_path, lingering_time=0.02)) as client:
         await client.send(request("POST", "/1", framing="content-length: 500"))
         assert (await client.heard()).ending == "whole"
-        assert await asyncio.wait_for(client.reader.read(), 1) == b""
+        assert await asyncio.wait_for(client.reader.read(), PATIENCE_S) == b""
 
 
 async def test_a_body_that_came_with_its_head_is_at_hand_and_can_be_read_all_the_same(plainly, fast_path):
@@ -213,7 +216,7 @@ async def test_a_hang_up_is_noticed_at_once(plainly, how):
         await client.send(request())
         await began.wait()
         client.reset() if how == "RST" else client.writer.close()
-        await asyncio.wait_for(ended.wait(), 1)
+        await asyncio.wait_for(ended.wait(), PATIENCE_S)
 
 
 async def test_a_hang_up_ends_the_wait_for_a_body(plainly):
@@ -231,7 +234,7 @@ async def test_a_hang_up_ends_the_wait_for_a_body(plainly):
         await client.send(request(framing="content-length: 9"))
         await began.wait()
         client.reset()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(PATIENCE_S):
             while not seen:  # noqa: ASYNC110 - a coroutine's end is no event
                 await asyncio.sleep(0.01)
     assert isinstance(seen[0], asyncio.CancelledError | ConnectionError | OSError)
@@ -262,7 +265,7 @@ async def test_an_idle_connection_is_closed_after_its_time(plainly):
     async with connected(await plainly(says_path, keepalive_timeout=0.05)) as client:
         await client.send(request("GET", "/1"))
         await client.heard()
-        assert await asyncio.wait_for(client.reader.read(), 1) == b""
+        assert await asyncio.wait_for(client.reader.read(), PATIENCE_S) == b""
 
 
 async def test_a_stop_lets_a_request_finish_and_closes_its_connection_and_idle_ones(plainly):
@@ -281,12 +284,12 @@ async def test_a_stop_lets_a_request_finish_and_closes_its_connection_and_idle_o
         await busy.send(request("GET", "/slow"))
         await began.wait()
         plainly.server.pre_shutdown()
-        stop = asyncio.ensure_future(plainly.server.shutdown(5))
-        assert await asyncio.wait_for(idle.reader.read(), 1) == b""
+        stop = asyncio.ensure_future(plainly.server.shutdown(60))
+        assert await asyncio.wait_for(idle.reader.read(), PATIENCE_S) == b""
         gate.set()
         assert (await busy.heard()).body == b"/slow"
-        assert await asyncio.wait_for(busy.reader.read(), 1) == b""
-        await asyncio.wait_for(stop, 1)
+        assert await asyncio.wait_for(busy.reader.read(), PATIENCE_S) == b""
+        await asyncio.wait_for(stop, PATIENCE_S)
 
 
 @pytest.mark.parametrize("closes", [True, False])
@@ -299,12 +302,12 @@ async def test_a_stop_waits_for_a_client_that_has_not_read_its_answer_yet(plainl
         await client.send(request())
         await asyncio.sleep(0.05)  # so long that it is answered
         plainly.server.pre_shutdown()
-        stop = asyncio.ensure_future(plainly.server.shutdown(5))
+        stop = asyncio.ensure_future(plainly.server.shutdown(60))
         await asyncio.sleep(0.02)
         client.writer.transport.resume_reading()
         heard = await client.heard()
         assert (len(heard.body), heard.ending) == (8_000_000, "whole")
-        await asyncio.wait_for(stop, 1)
+        await asyncio.wait_for(stop, PATIENCE_S)
 
 
 async def test_a_stop_does_not_wait_for_ever(plainly):
@@ -317,7 +320,7 @@ async def test_a_stop_does_not_wait_for_ever(plainly):
     async with connected(await plainly(waits)) as client:
         await client.send(request())
         await began.wait()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(PATIENCE_S):
             await plainly.server.shutdown(0.02)
         assert await client.reader.read() == b""
 

@@ -129,6 +129,28 @@ async def test_what_is_known_on_one_connection_is_known_on_the_next_and_says_wha
         assert seen.known[-1]
 
 
+async def test_on_one_connection_sessions_and_lengths_change_with_their_widths_or_without(echo, plainly):
+    port, seen, _ = echo
+    afresh = await plainly(Echo())
+    sessions = ["s-1", "s-2", "s-2", "another", "s-3", "12345.7", "s-3"]
+    async with connected(port) as client, connected(afresh) as other:
+        for body in (b"", b"x", b"y" * 9, b"z" * 10):
+            for session in sessions:
+                sent = post(body, session=session)
+                assert await asked(client, sent) == await asked(other, sent)
+    assert all(seen.known[KNOWN_AFTER:])
+
+
+@pytest.mark.parametrize("session", ["a\x7f1", "s 1", "s\t1"])
+async def test_a_session_that_is_none_is_for_the_parser_behind_one_of_its_width_too(echo, session):
+    port, seen, _ = echo
+    async with connected(port) as client:
+        await asked(client, post())
+        await client.send(post(session=session))
+        await client.heard()
+    assert seen.known[KNOWN_AFTER:] in ([True], [True, False])
+
+
 async def test_a_body_that_comes_in_pieces_behind_a_known_head_is_whole(echo):
     port, seen, _ = echo
     head, body = post(b"z" * 300_000)[:-300_000], b"z" * 300_000

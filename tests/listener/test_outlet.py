@@ -146,6 +146,6 @@ async def test_a_client_that_is_gone_is_seen_to_be_gone_and_nothing_more_is_writ
         await client.send(request())
         await client.head()
         client.reset()
-        await asyncio.wait_for(cancelled.wait(), 1)
+        await asyncio.wait_for(cancelled.wait(), 5)
     assert len(seen) == 1
     assert "socket.send" not in caplog.text

@@ -27,7 +27,7 @@ class Poured:
 
     def __init__(self, story=None, kind="text/event-stream", *, ended=False):
         self.lines = [b"HTTP/1.1 200 Fine", b"content-type: %b" % kind.encode(), b"content-length: 500", b""]
-        self.shape = shape_of(self.lines)
+        self.shape, self.found = shape_of(self.lines), None
         self.content_type, self.content_encoding = kind, ""
         self.is_events = kind == "text/event-stream"
         self.is_whole = ended
@@ -46,6 +46,8 @@ class Poured:
 
 class Kept:
     """An outlet that keeps what it is given. It is full when a test says so."""
+
+    chunks = None
 
     def __init__(self):
         self.writes = []

@@ -289,13 +289,13 @@ async def test_who_finds_no_place_with_a_provider_in_time_is_told_when_to_come_b
     """One runs, one waits; a third has no place to wait, and the second waits no longer than its time."""
     provider.story = in_turn(then_hangs(EVENTS_HEAD, chunk(b"data: 1\n\n")), answers(COMPLETION))
     limits = {"max_connections": 1, "max_pending_requests": 1}
-    sidecar = await start(before(entry(provider), circuit_breakers=limits, listener={"timeout": "200ms"}), KEYS)
+    sidecar = await start(before(entry(provider), circuit_breakers=limits, listener={"timeout": "500ms"}), KEYS)
     async with connected(sidecar.port) as running:
         await running.send(post(json.dumps(chat(stream=True)).encode()))
         await running.head()
         for heard in await asyncio.gather(*(ask(sidecar.port, post()) for _ in range(2))):
             assert (heard.status, heard.json["error"]["code"], heard.one("retry-after")) == (503, "overloaded", "1")
-    await asyncio.wait_for(provider.gone.wait(), 1)
+    await asyncio.wait_for(provider.gone.wait(), 10)
     assert (await ask(sidecar.port, post())).status == 200
 
 
@@ -385,10 +385,10 @@ async def test_an_upload_goes_on_as_it_comes(start, provider):
 
 
 async def test_a_client_that_takes_its_time_with_an_upload_is_no_silent_provider(start, provider):
-    sidecar = await start(proxy(provider, timeouts={"first_byte": "60ms"}), KEYS)
+    sidecar = await start(proxy(provider, timeouts={"first_byte": "200ms"}), KEYS)
     async with connected(sidecar.port) as client:
         await client.send(upload(chunk(b"one"), framing=CHUNKED))
-        await asyncio.sleep(0.12)
+        await asyncio.sleep(0.3)
         await client.send(b"0\r\n\r\n")
         assert (await client.heard()).status == 200
 
@@ -439,9 +439,12 @@ async def test_a_provider_that_comes_back_is_tried_by_one_of_many(start, provide
             async with sidecar.client.post("/v1/chat/completions", json=body) as answer:
                 return answer.status
 
-        asked = [asyncio.ensure_future(once()) for _ in range(20)]
-        done, waiting = await asyncio.wait(asked, timeout=2)
-        assert (len(provider.requests), {task.result() for task in done}, len(waiting)) == (3, {200}, 1)
+        waiting = {asyncio.ensure_future(once()) for _ in range(20)}
+        async with asyncio.timeout(10):
+            while len(waiting) > 1:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                assert {task.result() for task in done} == {200}
+        assert len(provider.requests) == 3
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
@@ -471,7 +474,7 @@ async def test_an_upload_that_breaks_off_reaches_the_provider_as_broken_off(star
         await client.send(upload(chunk(b"one"), framing=CHUNKED))
         await provider.began.wait()
         client.writer.close()
-        assert await asyncio.wait_for(ended, 1) == "cut"
+        assert await asyncio.wait_for(ended, 10) == "cut"
 
 
 async def test_a_malformed_upload_is_the_clients_fault_and_not_the_providers(start, provider):
@@ -596,7 +599,7 @@ async def test_head_of_our_models_has_no_body(start, provider):
 async def test_a_websocket_is_refused_at_once_and_the_plain_request_after_it_is_served(start, provider, ask):
     sidecar = await start(proxy(provider), KEYS)
     upgrade = ("connection: Upgrade", "upgrade: websocket", "sec-websocket-version: 13", "sec-websocket-key: AAAA")
-    heard = await asyncio.wait_for(ask(sidecar.port, request("GET", "/v1/responses", *upgrade)), 1)
+    heard = await asyncio.wait_for(ask(sidecar.port, request("GET", "/v1/responses", *upgrade)), 5)
     assert heard.status == 426
     assert (await ask(sidecar.port, post(b'{"model":"first","input":"x"}', target="/v1/responses"))).status == 200
     assert len(provider.requests) == 1

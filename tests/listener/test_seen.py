@@ -1,9 +1,22 @@
 """What is cut out of a head, and which heads are kept."""
 
 import pytest
+from multidict import CIMultiDict, CIMultiDictProxy
 from rawclient import post
 
-from sidecar.listener.seen import LONGEST_HEAD, cut, lines_of
+from sidecar.listener.seen import LONGEST_HEAD, MOST_MEASURES, Measured, Table, cut, lines_of
+
+
+def learnt(sent):
+    """What is kept of a head that came twice."""
+    table, key = Table(), cut(sent).key
+    for _ in range(2):
+        table.learn(key, Message(), "/")
+    return table.get(key)
+
+
+class Message:
+    method, path, headers = "POST", "/", CIMultiDictProxy(CIMultiDict())
 
 
 def test_session_and_length_are_cut_out_and_nothing_else():
@@ -43,6 +56,30 @@ def test_the_order_and_the_spelling_of_the_two_are_part_of_the_key():
 )
 def test_what_could_not_be_known_is_not_taken_apart(sent):
     assert cut(sent) is None
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("session", [b"s-1", None])
+def test_a_head_that_was_measured_gives_its_parts_and_its_two_values(turned, session):
+    named = [] if session is None else [b"X-Session-Id: " + session]
+    lines = [*named, b"Accept: */*", b"Content-Length: 4"][:: -1 if turned else 1]
+    sent = b"\r\n".join([b"POST / HTTP/1.1", *lines, b"", b"body"])
+    found = cut(sent)
+    measured = Measured(None, sent, found)
+    before, one, between, other, after = measured.parts(sent)
+    assert b"".join((before, one, between, other, after, b"body")) == sent
+    assert (before, between, after) == (measured.before, measured.between, measured.after)
+    assert ((one, other) if measured.length_first else (other, one)) == (b"4", session or b"")
+    assert measured.size == found.body_at
+
+
+def test_so_many_widths_of_one_head_are_remembered_at_most():
+    seen = learnt(post())
+    for width in range(1, 2 * MOST_MEASURES):
+        sent = post(session="s" * width)
+        measured = seen.measured(sent, cut(sent))
+        assert seen.measured(sent, cut(sent)) is measured
+    assert len(seen._measured) == MOST_MEASURES
 
 
 def test_lines_are_counted_only_where_all_of_them_end_alike():

@@ -22,7 +22,7 @@ async def test_a_round_looks_at_everything_once_and_never_at_many_in_one_go():
     sweep = Sweep(all_, look, lambda: 0.02)
     sweep.wake()
     sweep.wake()
-    await asyncio.wait_for(over.wait(), 2)
+    await asyncio.wait_for(over.wait(), 10)
     assert set(looks.values()) == {1}
     assert len(looks) == len(there)
     assert max(at_once.values()) <= SLICE
@@ -54,7 +54,7 @@ async def test_it_sleeps_while_there_is_nothing_and_wakes_for_more():
     assert asked == [0]
     there.append("one")
     sweep.wake()
-    await asyncio.wait_for(seen.enough.wait(), 1)
+    await asyncio.wait_for(seen.enough.wait(), 10)
     there.clear()
 
 
@@ -68,6 +68,6 @@ async def test_what_comes_while_a_round_goes_on_is_for_the_next():
 
     sweep = Sweep(lambda: there, look, lambda: 0.005)
     sweep.wake()
-    await asyncio.wait_for(seen.enough.wait(), 1)
+    await asyncio.wait_for(seen.enough.wait(), 10)
     there.clear()
     assert sorted(seen[1:3]) == ["one", "two"]

@@ -362,7 +362,7 @@ async def test_a_teller_that_breaks_costs_nobody_an_answer(caplog):
     def breaks(_record):
         raise RuntimeError
 
-    telling = Telling(partial(Ended.record, pseudonyms=Pseudonyms()), [breaks, told.append])
+    telling = Telling(partial(Ended.record, pseudonyms=Pseudonyms()), [breaks, told.append], Ended.count, [])
     server = await asyncio.get_running_loop().create_server(HttpServer(a_door(telling.told)), "127.0.0.1", 0)
     async with (
         server,

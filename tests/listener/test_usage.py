@@ -89,7 +89,7 @@ def in_chunks(body, *headers, size=40, kind="text/event-stream"):
 
 async def spent(sidecar, count=1):
     """(prompt, of it cached, output) in tokens, once so many answers were counted."""
-    for _ in range(200):
+    for _ in range(2000):
         found = await sidecar.metrics()
         said = {name: value for name, value in found.items() if name.startswith("gen_ai_client_token_usage_")}
         if sum(value for name, value in said.items() if "_count{" in name and '"output"' in name) >= count:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.routing.decision import MOST_SCORES, Pin, Reason
-from sidecar.routing.packed import MOST_COMMON, MOST_UNPACKED, Entry, Packing, Unpacked
+from sidecar.routing.packed import MOST_COMMON, Entry, Kept, Packing
 
 NUMBERS = st.floats(allow_nan=False)
 PINS = st.builds(
@@ -47,21 +47,10 @@ def test_of_more_scores_than_a_pin_shows_the_best_are_kept():
 
 
 @given(pin=PINS, other=PINS)
-def test_of_an_unpacked_entry_comes_what_was_put_into_it_last(pin, other):
+def test_a_pin_as_it_is_kept_stays_what_it_was_when_its_entry_gets_another(pin, other):
     packing, entry = Packing(), Entry(*Packing().packed(pin, 3.0), 20.0, 1)
-    Unpacked().keep(entry)
-    assert entry.held(now=10.0).pin is entry.held(now=11.0).pin == pin
+    kept = Kept(entry.common, entry.numbers)
     entry.put(*packing.packed(other, 5.0))
     held = entry.held(now=10.0)
     assert (held.pin, held.age_s) == (other, 5.0)
-
-
-def test_of_too_many_unpacked_pins_the_first_is_packed_again():
-    unpacked = Unpacked()
-    pins = [Pin((f"m/{n}",), None, Reason.ROUTED, 0.0) for n in range(MOST_UNPACKED + 2)]
-    entries = [Entry(*Packing().packed(pin, 0.0), 20.0, 1) for pin in pins]
-    for entry in entries:
-        unpacked.keep(entry)
-    assert [entry.unpacked is None for entry in entries] == [True] * 2 + [False] * MOST_UNPACKED
-    assert [entry.held(now=0.0).pin for entry in entries] == pins
-    assert len(unpacked) == MOST_UNPACKED
+    assert (kept.pin(), kept.mixed) == (pin, pin.mixed)

@@ -5,11 +5,12 @@ from collections import Counter
 
 import pytest
 from attrs import evolve
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sidecar.config.models import TtlPolicy
-from sidecar.routing.decision import Failover, Held, Pin, Reason
+from sidecar.routing.decision import Failover, Held, Pin, Reason, from_pin
 from sidecar.routing.pins import PinTable
 
 FAILOVER = Failover(5.0, "refused", "openai/gpt-4o-mini")
@@ -433,13 +434,13 @@ class Reference:
     def __init__(self, ttl_s, capacity, policy):
         self.ttl_s, self.capacity, self.sliding = ttl_s, capacity, policy is TtlPolicy.SLIDING
         self.kept = []  # dicts, least recently used first
-        self.ended = {}  # key -> when its last pin expired
+        self.ended = {}  # key -> until when its last pin is one that expired lately: as long as it would have lived once more
         self.told = []
 
     def at(self, key, now):
         for entry in [entry for entry in self.kept if entry["expires_at"] <= now]:
             self.kept.remove(entry)
-            self.ended[entry["key"]] = entry["expires_at"]
+            self.ended[entry["key"]] = entry["expires_at"] + self.ttl_s
             self.told.append(("expired", entry["expires_at"] - entry["made_at"], entry["turns"]))
         return next((entry for entry in self.kept if entry["key"] == key), None)
 
@@ -481,7 +482,7 @@ class Reference:
         return entry is not None
 
     def expired(self, key, now):
-        return self.at(key, now) is None and key in self.ended and self.ended[key] + self.ttl_s > now
+        return self.at(key, now) is None and self.ended.get(key, now) > now
 
     def counts(self, now):
         self.at(None, now)
@@ -535,6 +536,10 @@ OPERATIONS = st.lists(
 
 @pytest.mark.parametrize("policy", TtlPolicy)
 @given(operations=OPERATIONS, capacity=st.integers(1, 6))
+@example(
+    operations=[("claim", "b", 0, 0), *[("get", "a", n, 0) for n in (2, 4, 4)], ("set", "a", 0, 0), ("ask", "b", 0, 0)],
+    capacity=1,
+)
 def test_the_table_and_a_plain_reference_agree_over_any_history(policy, operations, capacity):
     told = []
     table = PinTable(ttl_s=7, capacity=capacity, policy=policy, removed=lambda *what: told.append(what))
@@ -571,3 +576,41 @@ def test_the_table_and_a_plain_reference_agree_over_any_history(policy, operatio
         assert table.counts(now) == reference.counts(now)
         assert table.keys() == [entry["key"] for entry in reference.kept]
         assert sorted(told) == sorted(reference.told)
+
+
+@pytest.mark.parametrize("policy", TtlPolicy)
+def test_a_pin_that_decides_is_used_as_one_that_is_got(policy):
+    tables = [PinTable(ttl_s=10, capacity=2, policy=policy) for _ in range(2)]
+    decided = []
+    for pins in tables:
+        pins.claim("a", PIN, now=0)
+        pins.claim("b", OTHER, now=1)
+        if pins is tables[0]:
+            decided.append(from_pin(pins.get("a", now=2), PIN.candidates))
+        else:
+            decided.append(pins.decided("a", lambda candidates: candidates, now=2))
+        pins.claim("c", PIN, now=3)
+    assert decided[0].pin_now == decided[1].pin_now == PIN
+    assert decided[0] == replace(decided[1], kept=PIN)
+    assert tables[0].peek("a", now=4) == tables[1].peek("a", now=4)
+    assert [table.keys() for table in tables] == [["a", "c"]] * 2
+    assert tables[0].changes == tables[1].changes
+
+
+def test_a_pin_that_cannot_decide_is_not_used():
+    pins = PinTable(ttl_s=10, capacity=2)
+    pins.claim("a", PIN, now=0)
+    before = pins.peek("a", now=5), pins.changes
+    assert pins.decided("a", lambda _candidates: (), now=5) is None
+    assert pins.decided("b", lambda candidates: candidates, now=5) is None
+    assert (pins.peek("a", now=5), pins.changes) == before
+    assert pins.decided("a", lambda candidates: candidates, now=10) is None
+
+
+def test_what_a_pin_decided_keeps_the_pin_as_it_was_then():
+    pins = PinTable(ttl_s=10, capacity=2)
+    pins.claim("a", PIN, now=0)
+    decided = pins.decided("a", lambda candidates: candidates, now=1)
+    pins.move("a", evolve(PIN, mixed=True), now=2)
+    assert (decided.pin_now, decided.mixed) == (PIN, False)
+    assert pins.decided("a", lambda candidates: candidates, now=3).mixed

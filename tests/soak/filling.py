@@ -12,12 +12,11 @@ import time
 from rawclient import connected
 
 from sidecar.listener import naming
-from sidecar.routing.packed import MOST_UNPACKED
 from sidecar.telemetry import pseudonym
 
 from .stage import deciding
 
-SESSIONS = 100 + max(MOST_UNPACKED, naming.REMEMBERED, pseudonym.REMEMBERED)
+SESSIONS = 100 + max(naming.REMEMBERED, pseudonym.REMEMBERED)
 AT_ONCE = 16
 STEADY_S = 120.0
 """From when the caches are full until memory is judged."""

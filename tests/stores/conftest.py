@@ -31,7 +31,8 @@ async def reach():
     async with AsyncExitStack() as stack:
 
         def begin(url, command_timeout_s=PATIENT_S, **more):
-            client = connect(SessionCache(url=Secret(url), command_timeout_s=command_timeout_s, **more))
+            settings = {"command_timeout_s": command_timeout_s, "connect_timeout_s": PATIENT_S} | more
+            client = connect(SessionCache(url=Secret(url), **settings))
             stack.push_async_callback(client.aclose)
             return client
 

@@ -127,7 +127,7 @@ async def test_after_a_failover_the_new_master_is_asked_and_has_the_pins(reach, 
         before.kill()
         held = await eventually(store.get(A) for _ in range(200))
         assert held.pin == PIN
-        assert watched.master() is not before
+        await asyncio.to_thread(watched.until_moved, before)
 
 
 async def eventually(tries):

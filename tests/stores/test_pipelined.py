@@ -57,7 +57,7 @@ async def test_a_late_answer_is_no_ones(reach, tmp_path):
         asked = (redis.ask("ECHO", f"late {n}") for n in range(20))
         late = await asyncio.gather(*asked, return_exceptions=True)
         assert {type(each) for each in late} == {StoreDown}
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 5
         server.thaw()
         answers = await asyncio.gather(*(redis.ask("ECHO", str(n), within_s=5) for n in range(200)))
         assert answers == [str(n).encode() for n in range(200)]

@@ -55,12 +55,12 @@ async def test_a_server_that_forgot_the_script_is_told_again(a_store):
 
 
 async def test_the_servers_clock_counts_and_redis_tidies_up_later(a_store):
-    store = a_store(ttl_s=0.5)
+    store = a_store(ttl_s=1.0)
     await store.claim(A, PIN)
-    assert 500 < await store._redis.ask("PTTL", store._name_of(A)) <= 1001
-    await asyncio.sleep(0.55)
+    assert 1000 < await store._redis.ask("PTTL", store._name_of(A)) <= 2001
+    await asyncio.sleep(1.05)
     assert [await store.get(A), await store.expired(A), await store.count()] == [None, True, 0]
-    await asyncio.sleep(0.55)
+    await asyncio.sleep(1.05)
     assert [await store.expired(A), await store._redis.ask("EXISTS", store._name_of(A))] == [False, 0]
 
 
@@ -240,7 +240,7 @@ async def test_every_operation_on_a_frozen_server_ends_in_time_and_names_no_sess
             started = time.monotonic()
             with pytest.raises(StoreDown) as raised:
                 await operation
-            assert time.monotonic() - started < 2
+            assert time.monotonic() - started < 5
             assert "secret" not in str(raised.value)
         assert (await store.describe())[0] is False
 

@@ -5,14 +5,17 @@ import tracemalloc
 
 import pytest
 from attrs import define
+from records import counts
 
 from sidecar.routing.decision import Decision, Lookup, Reason
 from sidecar.routing.session import SessionKey
+from sidecar.telemetry.pseudonym import Pseudonyms
 from sidecar.telemetry.recent import LATEST, OUTCOMES, STEP_S, STEPS, Recent
 from sidecar.telemetry.record import Record
 from sidecar.telemetry.trace import Trace
 
 START = 1_800_000_000.0
+NAMES = Pseudonyms("key")
 
 
 @define
@@ -30,7 +33,7 @@ def clock():
 
 @pytest.fixture
 def recent(clock):
-    return Recent(clock)
+    return Recent(clock, NAMES)
 
 
 def record(lookup=Lookup.HIT, *, status=200, number=0, route="code", session="s", answered=None, **more):
@@ -41,7 +44,6 @@ def record(lookup=Lookup.HIT, *, status=200, number=0, route="code", session="s"
     named = {
         "endpoint": "/v1/chat/completions",
         "session": SessionKey(session),
-        "session_hash": "4f2a",
         "model": answered,
         **more,
     }
@@ -55,7 +57,7 @@ def sums(steps):
 
 def test_lookups_are_counted_by_outcome(recent):
     for lookup in (Lookup.HIT, Lookup.HIT, Lookup.MISS, Lookup.EXPIRED, Lookup.MODEL_GONE, Lookup.NONE, Lookup.BYPASS):
-        recent.told(record(lookup))
+        recent.told(counts(record(lookup)))
     counted = sums(recent.snapshot()["lookups"])
     assert set(counted) == set(OUTCOMES)
     assert {name: number for name, number in counted.items() if number} == {
@@ -65,15 +67,15 @@ def test_lookups_are_counted_by_outcome(recent):
 
 def test_the_rate_since_the_start_leaves_out_who_asked_for_no_pin(recent):
     for lookup in (Lookup.HIT, Lookup.HIT, Lookup.HIT, Lookup.MISS, *[Lookup.NONE] * 5, Lookup.BYPASS, Lookup.REFRESH):
-        recent.told(record(lookup))
+        recent.told(counts(record(lookup)))
     for lookup in (Lookup.PREFIX_CHANGED, Lookup.SIDE_CALL, Lookup.TURN, Lookup.RELEASED):
-        recent.told(record(lookup))
+        recent.told(counts(record(lookup)))
     seen = recent.snapshot()
     assert (seen["hits"], seen["lookups_total"], seen["requests_total"]) == (3, 5, 15)
 
 
 def test_a_refused_session_id_is_an_error_and_an_invalid_lookup(recent):
-    recent.told(record(None, status=400, code="invalid_session_id"))
+    recent.told(counts(record(None, status=400, code="invalid_session_id")))
     seen = recent.snapshot()
     assert sums(seen["lookups"])["invalid"] == 1
     assert sums(seen["requests"]) == {"count": 1, "errors": 1, "failovers": 0, "moved": 0}
@@ -91,27 +93,27 @@ def test_a_refused_session_id_is_an_error_and_an_invalid_lookup(recent):
     ],
 )
 def test_a_request_that_got_no_whole_answer_is_an_error_unless_its_client_left(recent, status, code, errors):
-    recent.told(record(status=status, code=code))
+    recent.told(counts(record(status=status, code=code)))
     assert recent.snapshot()["errors_total"] == errors
 
 
 def test_failovers_and_the_pins_they_moved_are_counted(recent):
-    recent.told(record(failover="rate_limited"))
-    recent.told(record(failover="model_unknown", moved=True))
+    recent.told(counts(record(failover="rate_limited")))
+    recent.told(counts(record(failover="model_unknown", moved=True)))
     seen = recent.snapshot()
     assert (seen["failovers_total"], seen["moved_total"]) == (2, 1)
 
 
 def test_probes_do_not_count(recent):
-    recent.told(record(None, endpoint="/healthz"))
-    recent.told(record(None, endpoint="/api/hello"))
+    recent.told(counts(record(None, endpoint="/healthz")))
+    recent.told(counts(record(None, endpoint="/api/hello")))
     assert recent.snapshot()["requests_total"] == 0
 
 
 def test_steps_are_fifteen_minutes_without_gaps_oldest_first(recent, clock):
-    recent.told(record())
+    recent.told(counts(record()))
     clock.now += 7
-    recent.told(record())
+    recent.told(counts(record()))
     clock.now += 20
     seen = recent.snapshot()
     times = [step["at"] for step in seen["lookups"]]
@@ -123,10 +125,10 @@ def test_steps_are_fifteen_minutes_without_gaps_oldest_first(recent, clock):
 
 def test_after_fifteen_minutes_only_the_totals_remember(recent, clock):
     for _ in range(3):
-        recent.told(record(failover="reset", moved=True))
+        recent.told(counts(record(failover="reset", moved=True)))
     clock.now += STEPS * STEP_S
     assert sums(recent.snapshot()["requests"])["count"] == 0
-    recent.told(record(Lookup.MISS, status=500))
+    recent.told(counts(record(Lookup.MISS, status=500)))
     seen = recent.snapshot()
     assert sums(seen["requests"]) == {"count": 1, "errors": 1, "failovers": 0, "moved": 0}
     totals = {name: seen[name] for name in seen if name.endswith("_total") or name == "hits"}
@@ -137,9 +139,9 @@ def test_after_fifteen_minutes_only_the_totals_remember(recent, clock):
 
 @pytest.mark.parametrize("back_s", [1, 60, 86_400])
 def test_a_clock_that_is_set_back_loses_no_count(recent, clock, back_s):
-    recent.told(record())
+    recent.told(counts(record()))
     clock.now -= back_s
-    recent.told(record())
+    recent.told(counts(record()))
     seen = recent.snapshot()
     assert seen["hits"] == 2
     assert sums(seen["requests"])["count"] == 1  # the time of the other has yet to come, or was a day ago
@@ -147,14 +149,14 @@ def test_a_clock_that_is_set_back_loses_no_count(recent, clock, back_s):
 
 def test_the_latest_decisions_come_newest_first_and_no_more_than_two_hundred(recent):
     for number in range(LATEST + 50):
-        recent.told(record(number=number))
-    recent.told(record(None, status=404))
+        recent.told(counts(record(number=number)))
+    recent.told(counts(record(None, status=404)))
     shown = [int(decision["trace_id"], 16) for decision in recent.snapshot()["decisions"]]
     assert shown == list(range(LATEST + 49, 49, -1))
 
 
 def test_a_decision_says_who_answered_what_was_decided_and_why(recent):
-    recent.told(record(Lookup.MISS, number=7, answered="openai/gpt-4o-mini", failover="reset"))
+    recent.told(counts(record(Lookup.MISS, number=7, answered="openai/gpt-4o-mini", failover="reset")))
     (decision,) = recent.snapshot()["decisions"]
     assert decision == {
         "at": START + 0.25,
@@ -165,7 +167,7 @@ def test_a_decision_says_who_answered_what_was_decided_and_why(recent):
         "reason": "routed",
         "pin": "miss",
         "source": "x-session-id",
-        "session": "4f2a",
+        "session": NAMES.of(SessionKey("s")),
         "ms": 250.0,
         "status": 200,
         "code": None,
@@ -177,13 +179,13 @@ def test_a_decision_says_who_answered_what_was_decided_and_why(recent):
 
 def test_a_request_without_a_session_shows_none(recent):
     decision = Decision(("m",), None, Reason.NO_ROUTES)
-    recent.told(Record("/v1/responses", "POST", 200, Trace("t", "r"), START, 0.1, decision=decision))
+    recent.told(counts(Record("/v1/responses", "POST", 200, Trace("t", "r"), START, 0.1, decision=decision)))
     (decision,) = recent.snapshot()["decisions"]
     assert (decision["source"], decision["session"], decision["pin"]) == (None, "", "none")
 
 
 def test_no_raw_session_id_leaves(recent):
-    recent.told(record(session="canary-session"))
+    recent.told(counts(record(session="canary-session")))
     assert "canary" not in json.dumps(recent.snapshot())
 
 
@@ -191,7 +193,7 @@ def test_memory_does_not_grow_with_clients_or_time(recent, clock):
     def an_hour():
         for number in range(3600):
             clock.now += 1
-            recent.told(record(number=number, session=f"session-{number}", route=f"route-{number}"))
+            recent.told(counts(record(number=number, session=f"session-{number}", route=f"route-{number}")))
 
     an_hour()
     tracemalloc.start()

@@ -180,7 +180,7 @@ async def test_a_receiver_that_is_down_is_said_once_and_its_spans_are_counted(ca
             tracer.told(RECORD)
             await flushed(tracer)
         began = time.monotonic()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < STOP_S
     assert tracer.dropped() == 3 * SPANS
     (said,) = caplog.records
     assert said.getMessage() == "tracing.endpoint takes no spans (ConnectionError): they are dropped until it does"
@@ -232,7 +232,7 @@ async def test_a_receiver_that_hangs_keeps_nobody_from_stopping(receiver, caplog
         tracer.told(RECORD)
         await asyncio.wait_for(receiver.asked.wait(), 10)
         began = time.monotonic()
-    assert 0.2 < time.monotonic() - began < 1.25
+    assert 0.2 < time.monotonic() - began < 5
     assert "did not take the last spans within 0.25 s" in caplog.text
     assert STOP_S <= 3
 

@@ -90,7 +90,7 @@ async def test_a_sink_that_blocks_holds_nobody_and_what_is_too_much_is_lost_coun
         began = time.perf_counter()
         for _ in range(300):
             writer.write(b"123456789\n")
-        assert time.perf_counter() - began < 1
+        assert time.perf_counter() - began < PATIENCE_S / 2
         assert sum(lost) == 200
         assert caplog.text.count("some are lost") == 1
         sink.gate.set()

@@ -195,19 +195,19 @@ async def test_a_silent_provider_is_late(client, provider):
 async def test_a_kept_connection_is_watched_anew_for_each_call(client, provider):
     """Its one timer is armed for the first call, whose limit is longer."""
     provider.story = in_turn(answers(b"1"), hangs)
-    await asked(client, provider, timeouts=Timeouts(5, 5, 5))
+    await asked(client, provider, timeouts=Timeouts(60, 60, 60))
     began = time.monotonic()
     assert (await fails(client, call(provider, timeouts=QUICK)))[1] is Cause.TIMEOUT
-    assert 0.04 < time.monotonic() - began < 2
+    assert 0.04 < time.monotonic() - began < 10
 
 
 async def test_a_time_that_ran_out_for_one_call_says_nothing_to_the_next(client, provider):
     async def slowly(call):
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(0.5)
         await call.send(whole(b"2"))
 
     provider.story = in_turn(answers(b"1"), slowly)
-    await asked(client, provider, timeouts=Timeouts(5, 0.1, 5))
+    await asked(client, provider, timeouts=Timeouts(5, 0.4, 5))
     assert await asked(client, provider, timeouts=Timeouts(5, 5, 5)) == (200, b"2")
     assert provider.opened == 1
 

@@ -6,6 +6,7 @@ import traceback
 
 import pytest
 from aiohttp import web
+from ports import free_port
 
 from sidecar.config.models import Secret
 from sidecar.errors import ConfigError, UpstreamError, UpstreamTimeout
@@ -173,8 +174,8 @@ async def test_an_answer_that_begins_and_never_ends_is_a_timeout_too(endpoint_of
         await endpoint.post("/x", {})
 
 
-async def test_nobody_there_is_an_error_with_its_cause(session, unused_tcp_port):
-    endpoint = Endpoint(session, f"http://127.0.0.1:{unused_tcp_port}", None)
+async def test_nobody_there_is_an_error_with_its_cause(session):
+    endpoint = Endpoint(session, f"http://127.0.0.1:{free_port()}", None)
     with pytest.raises(UpstreamError, match="could not be asked") as caught:
         await endpoint.post("/x", {})
     assert isinstance(caught.value.__cause__, ConnectionRefusedError | OSError)
@@ -214,9 +215,10 @@ async def test_a_kept_connection_that_was_just_closed_is_replaced_by_a_new_one(s
         await session.close()
 
 
-async def test_a_proxy_from_the_environment_is_not_used(endpoint_of, monkeypatch, unused_tcp_port):
+async def test_a_proxy_from_the_environment_is_not_used(endpoint_of, monkeypatch):
+    nobody = f"http://127.0.0.1:{free_port()}"
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
-        monkeypatch.setenv(name, f"http://127.0.0.1:{unused_tcp_port}")
+        monkeypatch.setenv(name, nobody)
     endpoint = await endpoint_of(what_arrived)
     assert (await endpoint.post("/x", PROMPT))["body"] == PROMPT
 

@@ -48,10 +48,10 @@ async def test_each_origin_has_its_own(provider):
 
 
 async def test_a_connection_that_nobody_uses_is_closed_and_one_that_is_used_is_not(provider):
-    async with open_client(keep_s=0.3) as client:
+    async with open_client(keep_s=0.7) as client:
         await opened(client, provider, 2)
         began = time.monotonic()
-        while time.monotonic() - began < 0.45:
+        while time.monotonic() - began < 0.9:
             await asked(client, provider)
             await asyncio.sleep(0.02)
         await until(lambda: provider.closed == 1)

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.upstream.answer import Answer
+from sidecar.upstream.form import NO_FORM
 from sidecar.upstream.relaying import AS_IT_IS, relayed
-from sidecar.upstream.shape import BLANK, shape_of, told
+from sidecar.upstream.shape import shape_of, told
 
 HEADERS = st.lists(
     st.sampled_from(
@@ -34,7 +35,7 @@ def head(headers):
     return "\r\n".join(["HTTP/1.1 200 OK", *headers, "content-length: 0", "\r\n"]).encode()
 
 
-def answered(headers, guess=BLANK):
+def answered(headers, guess=NO_FORM):
     answer = Answer(guess=guess)
     answer.feed(head(headers))
     return answer
@@ -42,7 +43,7 @@ def answered(headers, guess=BLANK):
 
 @given(HEADERS, HEADERS)
 def test_a_guess_changes_nothing_but_the_time_it_takes(headers, earlier):
-    fresh, guessed = answered(headers), answered(headers, guess=answered(earlier).shape)
+    fresh, guessed = answered(headers), answered(headers, guess=answered(earlier).form)
     assert guessed.pairs == fresh.pairs
     assert guessed.shape.names == fresh.shape.names
     assert relayed(guessed, b"", AS_IT_IS) == relayed(fresh, b"", AS_IT_IS)
@@ -50,7 +51,7 @@ def test_a_guess_changes_nothing_but_the_time_it_takes(headers, earlier):
 
 def test_heads_with_the_same_names_have_one_shape_whatever_their_values():
     first = answered(["Date: 1", "X-A: 2"])
-    again = answered(["Date: other", "X-A:"], guess=first.shape)
+    again = answered(["Date: other", "X-A:"], guess=first.form)
     assert again.shape is first.shape
     assert answered(["Date: other", "X-A:"]).shape is first.shape
 
@@ -60,8 +61,8 @@ def test_heads_with_the_same_names_have_one_shape_whatever_their_values():
     [["Date: 1"], ["Date: 1", "X-AB: 2"], ["X-A: 2", "Date: 1"], ["date: 1", "X-A: 2"], ["Date: 1", "X-A: 2", "B: 3"]],
 )
 def test_a_head_with_other_names_is_no_such_head(other):
-    shape = answered(["Date: 1", "X-A: 2"]).shape
-    assert answered(other, guess=shape).shape.names == (*(line.partition(":")[0] for line in other), "content-length")
+    form = answered(["Date: 1", "X-A: 2"]).form
+    assert answered(other, guess=form).shape.names == (*(line.partition(":")[0] for line in other), "content-length")
 
 
 def test_where_a_header_stands_is_the_line_of_its_first():

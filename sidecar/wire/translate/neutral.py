@@ -13,8 +13,8 @@ from enum import StrEnum
 from typing import Any
 
 from attrs import field, frozen
+from msgspec import Struct
 
-from sidecar.fixed import fixed
 from sidecar.wire.formats import Format
 
 
@@ -194,8 +194,7 @@ class Stop(StrEnum):
     REFUSED = "refused"
 
 
-@fixed
-class Usage:
+class Usage(Struct, frozen=True, gc=False):
     """In tokens. `input` counts all of the prompt, the cached part included, as OpenAI does; Anthropic does not."""
 
     input: int = 0

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from sidecar.wire.account import Account, word
+from sidecar.wire.alike import CHAT_TEXTS, Alike
 from sidecar.wire.formats import Format
 from sidecar.wire.sse import BLANK_LINES, BrokenStream, Event, EventParser
 from sidecar.wire.translate.neutral import Usage
@@ -107,6 +108,7 @@ class UsageTap:
         self._format = form
         self._words = WORDS.get(form)
         self._events: EventParser | None = EventParser(MAX_EVENT_BYTES)
+        self._alike = Alike(*CHAT_TEXTS)
         self._unread = form is Format.CHAT  # its first event is read whatever it holds: for the model
         self._between = not self._unread  # whether whole events that come now can be told at sight
         self.usage: Usage | None = None
@@ -128,9 +130,31 @@ class UsageTap:
         Whether `chunk` is exactly one event of chat completions with a choice in it and nothing of interest. Then it
         counts as fed; if not, nothing has happened.
         """
+        if not self._between or self._words is not None:
+            return False
+        return self._alike.read(chunk) is not None or self._passes(chunk)
+
+    def pass_over(self, chunk: bytes) -> int:
+        """
+        How many bytes at the beginning of `chunk` are events as in `passes`, as far as it is quickly told: they count as
+        fed.
+        """
+        if not self._between or self._words is not None:
+            return 0
+        if self._alike.read(chunk) is not None:
+            return len(chunk)
+        if (run := self._alike.run(chunk)) is not None:
+            return run[2]
+        end = chunk.find(b"\n\n") + 2
+        if not self._passes(chunk if end == len(chunk) else chunk[:end]):
+            return 0
+        run = None if end == len(chunk) else self._alike.run(chunk, end)
+        return end if run is None else run[2]
+
+    def _passes(self, chunk: bytes) -> bool:
         length = len(chunk)
         if (
-            not (self._between and chunk.endswith(b"\n\n") and chunk.startswith(DATA) and self._words is None)
+            not (chunk.endswith(b"\n\n") and chunk.startswith(DATA))
             or length > SMALL_BYTES
             or chunk.find(b"\n") < length - 2
         ):
@@ -142,9 +166,18 @@ class UsageTap:
         if not seen.choices or seen.usage or seen.error:
             return False
         first = seen.choices[0]
-        return not (first.finish_reason or first.usage)
+        if first.finish_reason or first.usage:
+            return False
+        self._alike.learn(chunk)
+        return True
 
     def feed(self, chunk: bytes) -> None:
+        passed = self.pass_over(chunk)
+        if passed < len(chunk):
+            self.read(chunk[passed:])
+
+    def read(self, chunk: bytes) -> None:
+        """Instead of `feed`, for what `pass_over` has left."""
         if self._between and chunk.endswith(BLANK_LINES):
             if (words := self._words) is None:
                 if _dull_chat(chunk):
@@ -163,7 +196,7 @@ class UsageTap:
             self._between = events.idle and not self._unread
 
     def see(self, event: Event) -> None:
-        """Instead of `feed`, for whoever has the events already."""
+        """Likewise, for whoever has the events already."""
         words = self._words
         if words is None:
             if self._unread or not _dull_chat(event.data):

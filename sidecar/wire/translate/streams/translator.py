@@ -15,11 +15,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Protocol
 
-from attrs import evolve
+from msgspec.structs import replace
 
 from sidecar.errors import SidecarError
 from sidecar.wire.account import Account
-from sidecar.wire.answer import ANTHROPIC_TYPES
+from sidecar.wire.alike import Alike
+from sidecar.wire.answer import ANTHROPIC_TYPES, encode
 from sidecar.wire.formats import Format
 from sidecar.wire.sse import BrokenStream, Event, EventParser
 from sidecar.wire.translate.neutral import Ids, Usage
@@ -58,8 +59,12 @@ class Reader(Protocol):
 class Writer(Protocol):
     def write(self, event: StreamEvent) -> bytes: ...
 
-    def more(self, text: str) -> bytes:
-        """What `write` gives for more of the text that runs."""
+    def more(self, text: str, raw: bytes) -> bytes:
+        """What `write` gives for more of the text that runs. `raw`: the text as compact JSON."""
+        ...
+
+    def frame(self) -> tuple[bytes, bytes] | None:
+        """What `more` puts before and behind `raw`; None when that is not the same each time."""
         ...
 
 
@@ -68,6 +73,11 @@ READERS: dict[Format, type[ChatReader | MessagesReader | ResponsesReader]] = {
     Format.MESSAGES: MessagesReader,
     Format.RESPONSES: ResponsesReader,
 }
+_TEXTS = {Format.CHAT: "content", Format.MESSAGES: "text"}
+"""The key of the text, in formats whose events can be alike: those of responses are numbered."""
+_BACKSLASH = ord("\\")
+_TRIES = 4
+"""To find a run of events that are alike, of each chunk: each looks at all the rest of it."""
 
 
 class StreamTranslator:
@@ -85,6 +95,8 @@ class StreamTranslator:
         self.ended = False
         """Whether one or the other is so."""
         self._unreadable = False  # what comes is no stream of events
+        self._alike = Alike(_TEXTS[source]) if source in _TEXTS else None
+        self._goes_on = False  # whether an event that is alike goes on with the text that runs, after whole events
 
     @property
     def usage(self) -> Usage | None:
@@ -94,25 +106,91 @@ class StreamTranslator:
     @property
     def account(self) -> Account:
         """What the provider's stream said of itself, in the provider's words."""
-        return evolve(self._tap.account, usage=self.usage or self._tap.usage)
+        return replace(self._tap.account, usage=self.usage or self._tap.usage)
 
     def feed(self, chunk: bytes) -> bytes:
         """The client's bytes for the provider's next ones; none once the answer is complete or has failed."""
+        first = chunk.find(b"\n\n") + 2
+        if first == len(chunk) or self._alike is None or self.ended or chunk.find(b"\r") >= 0:
+            glance = self.glance(chunk)
+            return self._fed(chunk) if glance is None else glance
+        return self._fed_several(chunk, self._alike)
+
+    def glance(self, event: bytes) -> bytes | None:
+        """
+        `feed`, for whole events, where it can be told at a glance: one that goes on with the text that runs, and is
+        else as the last one was. None for any other, which must be fed.
+        """
+        if not self._goes_on or self._alike is None or (read := self._alike.read(event)) is None:
+            return None
+        text, raw = read
+        if not text:
+            return None
+        try:
+            return self._writer.more(text, raw if _BACKSLASH not in raw else encode(text))
+        except SidecarError:
+            return None  # it ends the answer, which is `feed`'s to do
+
+    def _fed(self, chunk: bytes) -> bytes:
+        """`feed`, event by event."""
         if self._unreadable:
             return b""
         out: list[bytes] = []
+        events = self._events.whole(chunk)
         try:
-            for event in self._events.whole(chunk) or self._events.feed(chunk):
+            for event in events or self._events.feed(chunk):
                 if not self.ended and (text := self._reader.running(event.data)) is not None:
-                    out.append(self._more(text))  # in which the tap would find nothing
+                    out.append(self._more(text, encode(text)))  # in which the tap would find nothing
+                    if events and len(events) == 1:
+                        self._learn(chunk, text)
                     continue
+                self._goes_on = False
                 self._tap.see(event)
                 if not self.ended:
                     out.append(self._write_all(self._reader.read(event)))
         except BrokenStream as exc:
             self._unreadable = True
             out.append(self.fail(exc))
+        self._goes_on = self._goes_on and events is not None
         return out[0] if len(out) == 1 else b"".join(out)
+
+    def _learn(self, event: bytes, text: str) -> None:
+        """`event`, of which the reader made `text`."""
+        alike = self._alike
+        if alike is not None and not self.ended:
+            if alike.read(event) is None:
+                alike.learn(event)
+            read = alike.read(event)
+            self._goes_on = read is not None and read[0] == text
+
+    def _fed_several(self, chunk: bytes, alike: Alike) -> bytes:
+        """`feed`, of more than one event or of parts: those that are alike at once."""
+        out: list[bytes] = []
+        at, tries = 0, _TRIES
+        while (end := chunk.find(b"\n\n", at) + 2) > 1:
+            if self._goes_on and tries:
+                tries -= 1
+                if (run := alike.run(chunk, at)) is not None:
+                    texts, raws, at_end = run
+                    plain = all(texts) and chunk.find(b"\\", at, at_end) < 0
+                    out.append(self._run(texts, raws if plain else None))
+                    at = at_end
+                    continue
+            event = chunk[at:end]
+            glance = self.glance(event)
+            out.append(self._fed(event) if glance is None else glance)
+            at = end
+        if at < len(chunk):
+            out.append(self._fed(chunk[at:]))
+        return b"".join(out)
+
+    def _run(self, texts: list[str], raws: list[bytes] | None) -> bytes:
+        """`raws`: the texts as compact JSON without quotes, where none is empty."""
+        frame = self._writer.frame()
+        if frame is None or raws is None:
+            return b"".join([self._more(text, encode(text)) for text in texts if text and not self.ended])
+        before, behind = frame
+        return b'%b"%b"%b' % (before, (b'"%b%b"' % (behind, before)).join(raws), behind)
 
     def finish(self) -> bytes:
         """The provider closed its stream in good order: the end of the answer, or an error when there is none."""
@@ -149,11 +227,12 @@ class StreamTranslator:
         elif type(event) is Errored:
             self.error = event
         self.ended = self.complete or self.error is not None
+        self._goes_on = self._goes_on and not self.ended
         return out
 
-    def _more(self, text: str) -> bytes:
+    def _more(self, text: str, raw: bytes) -> bytes:
         try:
-            return self._writer.more(text)
+            return self._writer.more(text, raw)
         except SidecarError as exc:
             return self.fail(exc)
 

@@ -18,7 +18,6 @@ https://platform.openai.com/docs/api-reference/responses/object
 from typing import Annotated
 
 import msgspec
-from attrs import evolve
 from msgspec import Meta, Raw, Struct
 
 from sidecar.wire.formats import Format
@@ -30,17 +29,17 @@ MOST_TOKENS = 10**12
 Count = Annotated[int, Meta(ge=0, le=MOST_TOKENS)]
 
 
-class _InputDetails(Struct):
+class _InputDetails(Struct, gc=False):
     cached_tokens: Count | None = None
     cache_write_tokens: Count | None = None
 
 
-class _OutputDetails(Struct):
+class _OutputDetails(Struct, gc=False):
     reasoning_tokens: Count | None = None
     thinking_tokens: Count | None = None
 
 
-class _Counts(Struct):
+class Counts(Struct, gc=False):
     """All the names at once: no two formats use one name for two things."""
 
     prompt_tokens: Count | None = None
@@ -57,8 +56,8 @@ class _Counts(Struct):
     cache_creation_input_tokens: Count | None = None
 
 
-_decoder = msgspec.json.Decoder(_Counts, strict=False)
-_NO_INPUT_DETAILS, _NO_OUTPUT_DETAILS = _InputDetails(), _OutputDetails()
+_decoder = msgspec.json.Decoder(Counts, strict=False)
+_NO_OUTPUT_DETAILS, _NO_USAGE = _OutputDetails(), Usage()
 
 
 def read_usage(form: Format, raw: Raw, before: Usage | None) -> Usage | None:
@@ -66,40 +65,46 @@ def read_usage(form: Format, raw: Raw, before: Usage | None) -> Usage | None:
     The usage in `raw`, a JSON value; `before`, the one known so far, when it holds none. Never raises: what an answer
     cost is never worth the answer.
     """
+    counts = counts_in(raw)
+    return before if counts is None else usage_of(form, counts, before)
+
+
+def counts_in(raw: Raw) -> Counts | None:
+    """What `raw`, a JSON value, counts; None when it holds no counts, or such as cannot be."""
     if raw == NOTHING:
-        return before
+        return None
     try:
-        counts = _decoder.decode(raw)
+        return _decoder.decode(raw)
     except (ValueError, RecursionError):
+        return None
+
+
+def usage_of(form: Format, counts: Counts, before: Usage | None) -> Usage | None:
+    """The usage in `counts`; `before`, the one known so far, when they hold none."""
+    if form is Format.CHAT:
+        asked, said = counts.prompt_tokens, counts.completion_tokens
+    elif form is Format.MESSAGES:
+        return _from_messages(counts, before or _NO_USAGE)
+    else:
+        asked, said = counts.input_tokens, counts.output_tokens
+    if asked is None and said is None:
         return before
-    if form is Format.MESSAGES:
-        return _from_messages(counts, before or Usage())
-    asked = counts.prompt_tokens if form is Format.CHAT else counts.input_tokens
-    said = counts.completion_tokens if form is Format.CHAT else counts.output_tokens
-    return before if asked is None and said is None else _from_openai(counts, asked or 0, said or 0)
+    cached, written, reasoning = counts.prompt_cache_hit_tokens or counts.cached_tokens, None, None
+    if (inside := counts.prompt_tokens_details or counts.input_tokens_details) is not None:
+        cached, written = inside.cached_tokens or cached, inside.cache_write_tokens
+    if (outside := counts.completion_tokens_details or counts.output_tokens_details) is not None:
+        reasoning = outside.reasoning_tokens
+    return Usage(asked or 0, said or 0, cached or 0, written or 0, reasoning or 0)
 
 
-def _from_openai(counts: _Counts, asked: int, said: int) -> Usage:
-    inside = counts.prompt_tokens_details or counts.input_tokens_details or _NO_INPUT_DETAILS
-    outside = counts.completion_tokens_details or counts.output_tokens_details or _NO_OUTPUT_DETAILS
-    cached = inside.cached_tokens or counts.prompt_cache_hit_tokens or counts.cached_tokens or 0
-    return Usage(asked, said, cached, inside.cache_write_tokens or 0, outside.reasoning_tokens or 0)
-
-
-def _from_messages(counts: _Counts, before: Usage) -> Usage:
+def _from_messages(counts: Counts, before: Usage) -> Usage:
     """The counts are cumulative, and what is left out stays as it was."""
     read = _or(counts.cache_read_input_tokens, before.cache_read)
     created = _or(counts.cache_creation_input_tokens, before.cache_write)
     uncached = _or(counts.input_tokens, _uncached(before))
     details = counts.output_tokens_details or _NO_OUTPUT_DETAILS
-    return evolve(
-        before,
-        input=uncached + read + created,
-        cache_read=read,
-        cache_write=created,
-        output=_or(counts.output_tokens, before.output),
-        reasoning=_or(details.thinking_tokens, before.reasoning),
-    )
+    reasoning = _or(details.thinking_tokens, before.reasoning)
+    return Usage(uncached + read + created, _or(counts.output_tokens, before.output), read, created, reasoning)
 
 
 def _or(count: int | None, before: int) -> int:

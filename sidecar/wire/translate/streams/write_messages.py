@@ -38,10 +38,11 @@ STOP_REASONS = {
     Stop.TOOLS: "tool_use",
     Stop.REFUSED: "refusal",
 }
-MORE = (
-    b"event: content_block_delta\n"
-    b'data: {"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":%b}}\n\n'
+BEFORE = (
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":'
 )
+BEHIND = b"}}\n\n"
+MORE = BEFORE + b"%b" + BEHIND
 TEXT: Json = {"type": "text", "text": ""}
 THINKING: Json = {"type": "thinking", "thinking": "", "signature": ""}
 
@@ -80,8 +81,11 @@ class MessagesWriter:
             case Ping():
                 return _event("ping")
 
-    def more(self, text: str) -> bytes:
-        return MORE % (self._index, encode(text)) if self._open else self.write(TextDelta(text))
+    def more(self, text: str, raw: bytes) -> bytes:
+        return MORE % (self._index, raw) if self._open else self.write(TextDelta(text))
+
+    def frame(self) -> tuple[bytes, bytes] | None:
+        return (BEFORE % self._index, BEHIND) if self._open else None
 
     def _start(self, usage: Usage) -> bytes:
         message: Json = {

@@ -95,7 +95,10 @@ class ResponsesWriter:
         cut = isinstance(event, Finished) and event.stop in INCOMPLETE
         return self._close("incomplete" if cut else "completed") + self._write(event)
 
-    def more(self, text: str) -> bytes:
+    def frame(self) -> None:
+        """Each event has a number of its own."""
+
+    def more(self, text: str, raw: bytes) -> bytes:
         item = self._item
         size = len(text) + PIECE_BYTES
         if type(item) is not Message or self._ended or self._kept_bytes + size > MAX_ANSWER_BYTES:
@@ -103,7 +106,7 @@ class ResponsesWriter:
         self._kept_bytes += size
         item.pieces.append(text)
         self._sequence += 1
-        return MORE % (self._sequence - 1, encode(item.id), item.index, encode(text))
+        return MORE % (self._sequence - 1, encode(item.id), item.index, raw)
 
     def _write(self, event: StreamEvent) -> bytes:  # noqa: PLR0911 - a table of cases
         match event:

@@ -1,12 +1,14 @@
 """More of a text that runs takes a short way, which gives what the long one gives, and leaves everything as it does."""
 
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from wire.translate.streams.recorded import RECORDINGS, format_of, name
 
+from sidecar.wire.answer import encode
 from sidecar.wire.formats import Format
 from sidecar.wire.sse import BrokenStream, EventParser, event_bytes
 from sidecar.wire.translate.neutral import Ids
@@ -15,7 +17,7 @@ from sidecar.wire.translate.streams.tap import UsageTap
 from sidecar.wire.translate.streams.translator import READERS, StreamTranslator
 from sidecar.wire.translate.streams.write_chat import ChatWriter
 from sidecar.wire.translate.streams.write_messages import MessagesWriter
-from sidecar.wire.translate.streams.write_responses import ResponsesWriter
+from sidecar.wire.translate.streams.write_responses import MAX_ANSWER_BYTES, ResponsesWriter
 
 IDS = Ids("suffix", 1)
 WRITERS = {
@@ -137,7 +139,7 @@ def test_more_text_is_written_alike_both_ways(form, before, texts):
     for event in before:
         assert long.write(event) == short.write(event)
     for text in texts:
-        assert long.write(TextDelta(text)) == short.more(text)
+        assert long.write(TextDelta(text)) == short.more(text, encode(text))
 
 
 @pytest.mark.parametrize("target", Format)
@@ -156,3 +158,98 @@ def test_an_account_is_what_a_tap_of_its_own_reads(path, target):
         tap.account.complete,
     )
     assert told.usage in (through.usage, tap.usage)
+
+
+def chat_text(text, **said):
+    return event_bytes(json.dumps(chat([{"delta": {"content": text}, "finish_reason": None}], id="c", **said)).encode())
+
+
+def messages_text(text, index=0, blanks=0):
+    said = json.dumps(delta(text=text, index=index))
+    return event_bytes(b"%b%b}" % (said[:-1].encode(), b" " * blanks), "content_block_delta")
+
+
+def made_of(*events):
+    return [event_bytes(json.dumps(event).encode()) for event in events]
+
+
+TEXTS = st.text('a é\u2028"\\\0\n}', max_size=4)
+COMING = {
+    Format.CHAT: st.one_of(
+        st.builds(chat_text, TEXTS),
+        st.builds(chat_text, TEXTS),
+        st.builds(chat_text, TEXTS, obfuscation=st.text("aZ3", max_size=3)),
+        st.sampled_from(
+            [
+                *made_of(*MIXED[Format.CHAT]),
+                chat_text("a").replace(b'"a"', b'"a","content":"b"'),
+                chat_text("a").replace(b'"a"', b'"\\ud83d"'),
+                chat_text("a").replace(b'"a"', b'"\xff"'),
+                chat_text("a").replace(b'"a"', b'"a'),
+                chat_text("a").replace(b"\n\n", b"\r\n\r\n"),
+                b": comment\n\n",
+                b"\n",
+                b"data: [DONE]\n\n",
+            ]
+        ),
+    ),
+    Format.MESSAGES: st.one_of(
+        st.builds(messages_text, TEXTS),
+        st.builds(messages_text, TEXTS),
+        st.builds(messages_text, TEXTS, index=st.integers(0, 1), blanks=st.integers(0, 3)),
+        st.sampled_from([*made_of(*MIXED[Format.MESSAGES]), *made_of({"type": "ping"}, {"type": "message_stop"})]),
+    ),
+    Format.RESPONSES: st.sampled_from(made_of(*MIXED[Format.RESPONSES])),
+}
+
+
+def through(source, target):
+    return StreamTranslator(source, target, model='m"%', ids=IDS, include_usage=True)
+
+
+@given(st.sampled_from(Format), st.sampled_from(Format), st.data())
+def test_events_at_a_glance_in_runs_and_byte_by_byte_are_translated_to_the_same_bytes(source, target, data):
+    events = data.draw(st.lists(COMING[source], max_size=20))
+    stream = b"".join(events)
+    cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=4))
+    edges = [0, *sorted(cuts), len(stream)]
+    ways = {
+        "bytes": [stream[at : at + 1] for at in range(len(stream))],
+        "events": events,
+        "cut": [stream[start:end] for start, end in pairwise(edges)],
+        "at once": [stream],
+    }
+    found = {}
+    for way, chunks in ways.items():
+        translator = through(source, target)
+        out = b"".join(map(translator.feed, chunks)) + translator.finish()
+        found[way] = out, translator.account, translator.complete, translator.error
+    assert found["events"] == found["cut"] == found["at once"] == found["bytes"]
+
+
+@pytest.mark.parametrize("target", Format)
+@pytest.mark.parametrize(("source", "text"), [(Format.CHAT, chat_text), (Format.MESSAGES, messages_text)])
+def test_the_third_event_of_a_text_is_translated_at_a_glance(source, text, target):
+    translator = through(source, target)
+    for said in "ab":
+        assert translator.glance(text(said)) is None
+        translator.feed(text(said))
+    other = through(source, target)
+    for said in "ab":
+        other.feed(text(said))
+    told = translator.glance(text('c\n"é'))
+    assert told
+    assert told == b"".join(other.feed(text('c\n"é')[at : at + 1]) for at in range(len(text('c\n"é'))))
+    assert translator.glance(text("")) is None
+    translator.feed(b": half a comment")
+    assert translator.glance(text("d")) is None
+
+
+def test_an_event_that_ends_the_answer_is_none_to_glance_at():
+    translator = through(Format.CHAT, Format.RESPONSES)
+    for said in "ab":
+        translator.feed(chat_text(said))
+    large = chat_text("c" * MAX_ANSWER_BYTES)
+    assert (translator.glance(large), translator.ended) == (None, False)
+    assert b"response.failed" in translator.feed(large)
+    assert translator.ended
