@@ -92,9 +92,8 @@ def ended(number: int) -> Ended:
 
 def behind(metrics: Metrics) -> Callable[[], None]:
     """What leaves `metrics` as far behind as they ever are."""
-    telling = Telling(
-        partial(Ended.record, pseudonyms=Pseudonyms()), [json_line], [metrics.told, Recent(time.time).told]
-    )
+    record_of = partial(Ended.record, pseudonyms=Pseudonyms())
+    telling = Telling(record_of, [json_line], Ended.count, [metrics.told, Recent(time.time).told])
     metrics.before_read(telling.catch_up)
     those = [ended(number) for number in range(MOST - 1)]
 

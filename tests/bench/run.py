@@ -9,8 +9,8 @@ What the sidecar costs, beside Envoy, nginx, HAProxy, the gateways, and aiohttp 
 
 It starts everything itself: providers that are not there, the load, and what is measured. That has one core to itself,
 everything else has the other; of each row all are asked in turns, and what is compared is compared within a round.
-Rounds in which somebody was starved do not count, and where too few count nothing is compared (`--regardless` does, by
-the time that each had on its core).
+Rounds in which somebody was starved do not count; they are played again while the time allows, and the table says how many
+were. Where too few count nothing is compared (`--regardless` does, by the time that each had on its core).
 
 What others there are is installed into `--cache` at the first run, by pip, npm and apt-get; after that nothing leaves the
 loopback. It needs wrk (Debian: apt-get install wrk), better gcc too, and two cores with nothing else to do.
@@ -28,7 +28,7 @@ from pathlib import Path
 from harness import doubles, installing, profile, roster, rows, scrape, sizes, table, targets
 from harness.candidates import Here, Unavailable
 from harness.clocks import Cores, resident_bytes
-from harness.figures import Spread
+from harness.figures import FEW, Spread, played_again
 from harness.record import Record, machine, today
 from harness.rounds import Rounds, Wrong, play, ready
 from harness.sidecars import Sidecar
@@ -36,8 +36,7 @@ from harness.starting import started
 
 FULL_S, QUICK_S = 14.5 * 60, 115
 ROUNDS, QUICK_ROUNDS = 5, 2
-OVERHEAD = 1.25
-"""What a round takes by what is asked in it."""
+"""Of each row, at most. Rounds beyond FEW are played only in time that is not needed to play one again."""
 EXTRA = ("sizes", "scrape")
 RESERVE_S = 30
 """For the extras."""
@@ -77,13 +76,14 @@ class Run:
     def measure(self):
         end = self.began + (QUICK_S if self.wanted.quick else FULL_S) - RESERVE_S
         rounds = Rounds(self.folder, self.cores, self.helpers)
+        most = self.wanted.rounds or (QUICK_ROUNDS if self.wanted.quick else ROUNDS)
         for at, row in enumerate(self.rows):
-            asked = list(self.asked(row))
-            count = self.affordable(self.rows[at:], end)
-            self.found[row.name] = play(rounds, row, asked, count, until=end, quick=self.wanted.quick)
+            asked, until = list(self.asked(row)), self.until(self.rows[at:], end)
+            found = play(rounds, row, asked, most, until=until, least=FEW, quick=self.wanted.quick)
+            self.found[row.name] = found
             self.note_memory()
             missing = {label: why for (name, label), why in self.missing.items() if name == row.name}
-            print("\n".join(table.row_lines(row, self.found[row.name], missing, regardless=self.wanted.regardless)))
+            print("\n".join(table.row_lines(row, found, missing, regardless=self.wanted.regardless)))
             print(flush=True)
 
     def asked(self, row):
@@ -99,12 +99,11 @@ class Run:
             if why:
                 self.missing[row.name, entry.label] = why
 
-    def affordable(self, left, end):
-        """Rounds of each row that is left, as many as there is time for, and one at least."""
-        seconds = sum(self.programs[entry.candidate].candidate.seconds for row in left for entry in row.entries)
-        most = self.wanted.rounds or (QUICK_ROUNDS if self.wanted.quick else ROUNDS)
-        warming = 0 if self.wanted.quick else 1
-        return max(1, min(most, int((end - time.monotonic()) / (seconds * OVERHEAD) - warming)))
+    def until(self, left, end):
+        """When the first of the rows that are `left` has had its share of the time: what it does not need is the others'."""
+        seconds = [sum(self.programs[entry.candidate].candidate.seconds for entry in row.entries) for row in left]
+        now = time.monotonic()
+        return now + (end - now) * seconds[0] / sum(seconds)
 
     def note_memory(self):
         for program in self.programs.values():
@@ -136,13 +135,9 @@ class Run:
         with started(command, self.cores.measured, folder) as running:
             candidate.settle(running.port)
             held = scrape.held(candidate, running, times, regardless=self.wanted.regardless)
-        self.facts["scrape_series"] = Spread.of([held.series])
-        self.facts["scrape_cpu_us"] = Spread.of([held.cpu_us])
-        if held.loop_us is None:
-            print(f"scrape: in all {held.scrapes} somebody waited for a core\n")
-        else:
-            worst = held.loop_us.high / 1e3  # "never": the worst counts
-            self.facts["scrape_held_ms"] = Spread(worst, held.loop_us.low / 1e3, worst, held.counted)
+        self.facts |= held.facts()
+        if held.left_out:
+            print(f"scrape: {held.left_out} of {held.scrapes} are left out, as a core was taken meanwhile\n")
 
     def profile(self):
         folder = self.folder / "profiled"
@@ -175,7 +170,10 @@ class Run:
         }
         missing = {f"{row}: {label}": why for (row, label), why in self.missing.items()}
         took_s = time.monotonic() - self.began
-        return Record(today(), self.machine, self.wanted.quick, took_s, self.found, missing, self.facts, programs)
+        again = {name: counts for name, found in self.found.items() if (counts := list(played_again(found)))[0]}
+        return Record(
+            today(), self.machine, self.wanted.quick, took_s, self.found, missing, self.facts, programs, again
+        )
 
 
 def shown(record, *, regardless):
@@ -186,6 +184,8 @@ def shown(record, *, regardless):
     asked = [one for one in targets.TARGETS if one.row in record.rows or one.value in record.facts]
     outcomes = [targets.judged(one, record.rows, record.facts, regardless=regardless) for one in asked]
     yield from table.target_lines(outcomes)
+    times, mended = (sum(counts[at] for counts in record.again.values()) for at in (0, 1))
+    yield from table.again_lines(times, mended)
     yield f"{record.date}, {record.machine}; {record.took_s:.0f} s"
 
 

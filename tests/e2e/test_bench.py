@@ -1,6 +1,7 @@
 """The arithmetic of the benchmark: what counts, what is compared, what becomes of a target, what the README says."""
 
 import http.client
+import json
 import os
 import subprocess
 import sys
@@ -8,9 +9,19 @@ import time
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from bench.harness import chart, doubles, readme, rows, table, traffic
 from bench.harness.clocks import Clocks, Cores, Load, Sample, Use, waited_s
-from bench.harness.figures import Measured, Spread, compared, difference, middle, percentile, ratio, verdict
+from bench.harness.figures import (
+    Measured,
+    Spread,
+    compared,
+    difference,
+    middle,
+    percentile,
+    ratio,
+    verdict,
+)
 from bench.harness.profile import table as profile_table
 from bench.harness.reading import Read
 from bench.harness.record import Record
@@ -25,7 +36,7 @@ def measured(*values, name="per_s", flaws=()):
 
 
 def sample(at=0.0, cpu=0.0, threads=None, busy=0.0, load=0.0, helped=None, stolen=0.0):
-    return Sample(at, cpu, threads or {}, busy, load, load if helped is None else helped, stolen)
+    return Sample(at, cpu, threads or {}, busy, load, load if helped is None else helped, (0.0, stolen))
 
 
 # Figures
@@ -144,6 +155,27 @@ def test_a_machine_that_was_given_to_others_says_nothing():
     assert use.flaws(Load.HURRIED) == ("the machine was taken from us for 10% of the time",)
 
 
+def test_what_was_taken_of_one_core_is_not_hidden_by_the_other():
+    before, after = sample(), evolve(sample(at=1, cpu=0.95, threads={1: (0.95, 0.0)}, busy=0.95), stolen_s=(0.05, 0.0))
+    assert Use.between(before, after).flaws(Load.HURRIED) == ("the machine was taken from us for 5% of the time",)
+
+
+@pytest.mark.parametrize(
+    ("load", "after", "by_others"),
+    [
+        (Load.HURRIED, {"cpu": 0.95, "load": 0.5}, False),
+        (Load.HURRIED, {"cpu": 0.95, "load": 0.5, "stolen": 0.1}, True),
+        (Load.HURRIED, {"cpu": 0.7, "load": 0.99}, False),
+        (Load.HURRIED, {"cpu": 0.7, "load": 0.99, "helped": 0.7}, True),
+        (Load.STEADY, {"cpu": 0.2, "load": 0.99}, False),
+        (Load.ALONE, {"cpu": 0.2, "load": 0.9, "helped": 0.5}, True),
+    ],
+)
+def test_only_what_others_did_may_be_over_the_next_time(load, after, by_others):
+    use = Use.between(sample(), sample(at=1, threads={1: (after["cpu"], 0.0)}, busy=after["cpu"], **after))
+    assert use.disturbed(load) is by_others
+
+
 def test_the_clocks_of_a_process_that_works_run():
     with subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True) as busy:
         try:
@@ -258,8 +290,20 @@ def record(**more):
     )
 
 
-def test_a_record_comes_back_from_its_file_as_it_was(tmp_path):
+@pytest.mark.parametrize(
+    "b", [Measured({"per_s": 1.0}), Measured.of([Measured({}, ["starved"], disturbed=True), Measured({}, turn=2)])]
+)
+def test_a_record_comes_back_from_its_file_as_it_was(tmp_path, b):
+    written = record(rows={"row": {"a": measured(1), "b": [b]}}, again={"row": [1, 1]})
+    written.write(tmp_path / "found.json")
+    assert Record.read(tmp_path / "found.json") == written
+
+
+def test_a_record_from_before_anything_was_played_again_can_still_be_read(tmp_path):
     record().write(tmp_path / "found.json")
+    said = json.loads((tmp_path / "found.json").read_text())
+    del said["again"]
+    (tmp_path / "found.json").write_text(json.dumps(said))
     assert Record.read(tmp_path / "found.json") == record()
 
 
@@ -270,6 +314,12 @@ def test_the_section_has_ratios_and_leaves_out_what_cannot_be_compared():
     assert "| nginx | – |" in said
     assert "380 bytes each" in said
     assert "2026-01-31, a machine" in said
+
+
+def test_the_section_tells_how_long_a_scrape_holds_the_loop_at_most_and_mostly():
+    facts = {"scrape_series": 1_071.0, "scrape_held_ms": 0.91, "scrape_held_median_ms": 0.45}
+    said = readme.section(record(facts={name: Spread.of([value]) for name, value in facts.items()}))
+    assert "A scrape of 1,071 series holds the event loop for 0.91 ms at most, 0.45 in the middle." in said
 
 
 def test_the_section_takes_the_place_of_the_one_before():

@@ -1,9 +1,12 @@
 """
 What a group of processes used of its core, and whether a round says anything about it.
 
-A round does not count when somebody else was on the core of the thing measured, when the machine under us was given to
-others (steal), when the load could not fill what was to be filled, or, where times were taken, when the load's own core
-was full or had others on it. Times are seconds; a group is the processes of one process group, all threads of them.
+A round does not count when somebody else was on the core of the thing measured, when the host gave one of the two cores
+to others (steal), when the load could not fill what was to be filled, or, where times were taken, when the load's own core
+was full or had others on it. What others did may be over soon: such a round is worth playing again. What the load or
+the thing measured cannot do is the same the next time.
+
+Times are seconds; a group is the processes of one process group, all threads of them.
 """
 
 import os
@@ -55,8 +58,8 @@ class Sample:
     """Of the load's core."""
     helped_s: float
     """Of it, by the load and the providers."""
-    stolen_s: float
-    """Of both cores."""
+    stolen_s: tuple[float, float]
+    """Taken by the host: of the core that is measured, and of the load's."""
 
 
 @frozen
@@ -70,6 +73,7 @@ class Use:
     crowded: float
     """The load's core, by others."""
     stolen: float
+    """Of that core of the two that more was taken of: it comes in bursts to one of them, which their mean would hide."""
 
     @property
     def filled(self):
@@ -82,25 +86,34 @@ class Use:
             after.busy_s - before.busy_s - cpu_s
         )  # who waits, waits for somebody: no more than this is starvation
         starved_s = max(0.0, min(waited_s(before.threads, after.threads), others_s))
-        load_s, stolen_s = after.load_s - before.load_s, after.stolen_s - before.stolen_s
+        load_s = after.load_s - before.load_s
+        stolen_s = max(now - then for then, now in zip(before.stolen_s, after.stolen_s, strict=True))
         crowd_s = max(0.0, load_s - (after.helped_s - before.helped_s))
         return cls(wall_s, cpu_s, starved_s / wall_s, load_s / wall_s, crowd_s / wall_s, stolen_s / wall_s)
 
     def flaws(self, load):
         """Sentences that say why it does not count; none, and it does."""
-        said = []
+        return (*self._disturbances(load), *self._limits(load))
+
+    def disturbed(self, load):
+        """Whether others are why it does not count."""
+        crowded = self.crowded > CROWDED and any(self._limits(load))
+        return crowded or any(self._disturbances(load))
+
+    def _disturbances(self, load):
         if self.starved > STARVED:
-            said.append(f"others were on its core for {self.starved:.0%} of the time")
+            yield f"others were on its core for {self.starved:.0%} of the time"
         if self.stolen > STARVED:
-            said.append(f"the machine was taken from us for {self.stolen:.0%} of the time")
+            yield f"the machine was taken from us for {self.stolen:.0%} of the time"
+        if load is not Load.HURRIED and self.crowded > CROWDED:
+            yield f"others were on the load's core for {self.crowded:.0%} of the time"
+
+    def _limits(self, load):
         if load is Load.HURRIED and self.filled < FILLED:
             limit = "the load's core was full" if self.load > FULL else "the load did not fill it"
-            said.append(f"it used {self.filled:.0%} of its core only: {limit}")
+            yield f"it used {self.filled:.0%} of its core only: {limit}"
         if load is Load.STEADY and self.load > FULL:
-            said.append(f"the load's own core was full ({self.load:.0%})")
-        if load is not Load.HURRIED and self.crowded > CROWDED:
-            said.append(f"others were on the load's core for {self.crowded:.0%} of the time")
-        return tuple(said)
+            yield f"the load's own core was full ({self.load:.0%})"
 
 
 def waited_s(before, after):
@@ -126,11 +139,12 @@ class Clocks:
     def sample(self):
         threads = {thread: spent for pid in self.pids for thread, spent in _threads(pid)}
         busy_s, stolen_s = cores()
-        cpu_s = sum(map(_cpu_s, self.pids))
+        cpu_s = sum(map(spent_s, self.pids))
         at = self.cores
         ours = os.times()  # wrk is a child that has ended by now
-        helped_s = sum(map(_cpu_s, self.helping)) + sum(ours[:4])
-        return Sample(time.perf_counter(), cpu_s, threads, busy_s[at.measured], busy_s[at.load], helped_s, stolen_s)
+        helped_s = sum(map(spent_s, self.helping)) + sum(ours[:4])
+        stolen = stolen_s[at.measured], stolen_s[at.load]
+        return Sample(time.perf_counter(), cpu_s, threads, busy_s[at.measured], busy_s[at.load], helped_s, stolen)
 
 
 def members(group):
@@ -157,22 +171,25 @@ def _threads(pid):
         yield int(task.name), (run_ns / 1e9, waited_ns / 1e9)
 
 
-def _cpu_s(pid):
-    return time.clock_gettime(
-        (~pid << 3) | 2
-    )  # utime + stime as /proc/PID/stat has them, exact: clock_getcpuclockid(3)
+def spent_s(pid):
+    """
+    Seconds of processor of all its threads: utime + stime as /proc/PID/stat has them, exact (clock_getcpuclockid(3)), but for
+    what a thread has run since the last tick, which is missing until it waits for something. What the host took is not in
+    it, nor is waiting for a core.
+    """
+    return time.clock_gettime((~pid << 3) | 2)
 
 
 def cores():
-    """({core: seconds it was busy}, seconds stolen, of one core's): /proc/stat, proc(5)."""
-    busy_s, stolen_s = {}, 0.0
+    """({core: seconds it was busy}, {core: seconds stolen}): /proc/stat, proc(5); both in whole ticks."""
+    busy_s, stolen_s = {}, {}
     for line in Path("/proc/stat").read_text().splitlines():
         name, *ticks = line.split()
         if name.startswith("cpu") and name != "cpu":
             user, nice, system, _idle, _io, irq, soft, steal, *_ = map(int, ticks)
             busy_s[int(name[3:])] = (user + nice + system + irq + soft) * TICK_S
-            stolen_s += steal * TICK_S
-    return busy_s, stolen_s / max(len(busy_s), 1)
+            stolen_s[int(name[3:])] = steal * TICK_S
+    return busy_s, stolen_s
 
 
 def resident_bytes(group, kind="VmRSS"):

@@ -1,8 +1,9 @@
 """Medians, spreads, and what one thing is of another: within a round, and then over the rounds."""
 
 import statistics
+from itertools import product
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 FEW = 3
 """Rounds must count for a ratio to be told, where there were as many."""
@@ -27,10 +28,31 @@ class Spread:
 
 @frozen
 class Measured:
-    """One entry of a row in one round: `values` by name, in units that the name tells, and why it does not count."""
+    """
+    One entry of a row in one round: `values` by name, in units that the name tells, and why it does not count.
+
+    Where it was played more than once in the round, this is the first that counts, or else the last.
+    """
 
     values: dict[str, float]
     flaws: tuple[str, ...] = field(default=(), converter=tuple)
+    disturbed: bool = False
+    """Others are why it does not count."""
+    turn: int = 0
+    """Its place among all that was played of the row."""
+    others: tuple["Measured", ...] = field(default=(), converter=tuple)
+    """Of the same round, without others of their own."""
+
+    @classmethod
+    def of(cls, tries):
+        """What a round has of an entry that was played one time or more: `tries`, in their order."""
+        best = next((one for one in tries if not one.flaws), tries[-1])
+        return evolve(best, others=[one for one in tries if one is not best])
+
+    @property
+    def tries(self):
+        """All of the round, in their order."""
+        return sorted((evolve(self, others=()), *self.others), key=lambda one: one.turn)
 
 
 def middle(rounds, name):
@@ -44,14 +66,30 @@ def compared(ours, theirs, of, *, regardless=False):
     """
     `of(ours, theirs)` of the values of each round in which nothing disturbed either; `regardless`: of every round.
 
-    Gives None where too few rounds count.
+    Of what was played again the two that count and were nearest to each other are taken. Gives None where too few rounds
+    count.
     """
-    pairs = list(zip(ours, theirs, strict=False))
+    pairs = [_nearest(a, b) for a, b in zip(ours, theirs, strict=False)]
     good = [(a, b) for a, b in pairs if regardless or not (a.flaws or b.flaws)]
     if not pairs or len(good) < min(FEW, len(pairs)):
         return None
     found = [value for a, b in good if (value := of(a.values, b.values)) is not None]
     return Spread.of(found) if found else None
+
+
+def _nearest(ours, theirs):
+    """One try of each: such as count, if there are any; of those the ones with least between them."""
+    return min(product(ours.tries, theirs.tries), key=lambda pair: (_flawed(pair), abs(pair[0].turn - pair[1].turn)))
+
+
+def _flawed(pair):
+    return sum(bool(one.flaws) for one in pair)
+
+
+def played_again(found):
+    """(how often an entry was played again, how many rounds of one count by that), of {label: [Measured, …]}."""
+    more = [one for measured in found.values() for one in measured if one.others]
+    return sum(len(one.others) for one in more), sum(not one.flaws and bool(one.tries[0].flaws) for one in more)
 
 
 def verdict(spread, least):

@@ -22,7 +22,7 @@ METHOD = """\
 How many times as fast as each of them the sidecar is, on one core each: 1 is alike, 2 is twice the requests or half the
 time. All with their own settings for production; the sidecar with everything on (routes, a pin that is found, metrics,
 headers, request id). One core for what is measured, another for the providers and the load; of each column all are asked
-in turns, a ratio is taken within a round, shown is the median of the rounds.
+in turns, a ratio is taken within a round, what others disturbed is played again, shown is the median of the rounds.
 {date}, {machine}.
 
 ![Small proxied replies per second of one core, beside Envoy's](tests/bench/performance.svg)
@@ -135,7 +135,10 @@ def _sizes(facts):
         yield f"A million live sessions take {facts['pin_bytes'].middle:.0f} bytes each."
     if "scrape_held_ms" in facts:
         series, held = facts["scrape_series"].middle, facts["scrape_held_ms"].middle
-        yield f"A scrape of {series:,.0f} series holds the event loop for {held:.2g} ms at most."
+        usual = (
+            f", {facts['scrape_held_median_ms'].middle:.2g} in the middle" if "scrape_held_median_ms" in facts else ""
+        )
+        yield f"A scrape of {series:,.0f} series holds the event loop for {held:.2g} ms at most{usual}."
 
 
 def _targets(record, regardless):

@@ -5,7 +5,7 @@ import platform
 from datetime import UTC, datetime
 from pathlib import Path
 
-from attrs import asdict, frozen
+from attrs import asdict, field, frozen
 
 from .figures import Measured, Spread
 
@@ -14,7 +14,8 @@ from .figures import Measured, Spread
 class Record:
     """
     All of a run. `rows`: {row: {label: [Measured, …]}}; `missing`: {label: why}; `facts`: {name: Spread}; `programs`:
-    {name: {"settings", "missing", "ready_s", "idle_bytes", "loaded_bytes", "installed_bytes"}}.
+    {name: {"settings", "missing", "ready_s", "idle_bytes", "loaded_bytes", "installed_bytes"}}; `again`: {row: [how much
+    of it was played again, how many rounds of an entry count by that]}, of rows where that is not nothing.
     """
 
     date: str
@@ -25,6 +26,7 @@ class Record:
     missing: dict
     facts: dict
     programs: dict
+    again: dict = field(factory=dict)
 
     def write(self, path):
         path.write_text(json.dumps(asdict(self), indent=1) + "\n")
@@ -33,11 +35,15 @@ class Record:
     def read(cls, path):
         said = json.loads(Path(path).read_text())
         said["rows"] = {
-            row: {label: [Measured(**one) for one in rounds] for label, rounds in entries.items()}
+            row: {label: [_measured(**one) for one in rounds] for label, rounds in entries.items()}
             for row, entries in said["rows"].items()
         }
         said["facts"] = {name: Spread(**spread) for name, spread in said["facts"].items()}
         return cls(**said)
+
+
+def _measured(others=(), **said):
+    return Measured(**said, others=[Measured(**one) for one in others])
 
 
 def today():

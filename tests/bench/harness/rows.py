@@ -37,6 +37,11 @@ class Row:
     def __contains__(self, label):
         return any(entry.label == label for entry in self.entries)
 
+    @property
+    def pivot(self):
+        """The label that most of the others are compared with."""
+        return next((entry.label for entry in self.entries if entry.label != DIRECT), "")
+
 
 def each(work, *names):
     return tuple(Entry(name, work) for name in names)

@@ -51,6 +51,8 @@ class Sidecar(Candidate):
     exact = True
     settings = "as described"
     program = ("-m", "sidecar.cli", "up")
+    tree = TREE
+    """Whose code it runs."""
     more = ""
     """Of the configuration; `{plain}` is the provider's port, `{folder}` its own folder."""
 
@@ -74,7 +76,7 @@ class Sidecar(Candidate):
         config.write_text(text + self.more.format(plain=to.plain, folder=here.folder))
         port, self.admin = free_port(), free_port()
         argv = (sys.executable, *self.program, config, "--port", port, "--admin-port", self.admin)
-        return Command((*argv, "--log-level", "warning"), port, {"PYTHONPATH": str(TREE)})
+        return Command((*argv, "--log-level", "warning"), port, {"PYTHONPATH": str(self.tree)})
 
     def until_ready(self):
         until = time.monotonic() + 30

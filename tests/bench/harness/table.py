@@ -1,6 +1,6 @@
 """The outcome as text: what each answered, what it is beside the reference, and what became of each target."""
 
-from .figures import compared, middle, ratio
+from .figures import compared, middle, played_again, ratio
 from .rows import HELLO, Kind
 from .targets import Verdict, in_spite
 
@@ -37,6 +37,13 @@ def row_lines(row, found, missing, *, regardless=False):
             yield f"  {label:26}{'':4}not measured: {missing[label]}"
         elif found.get(label):
             yield f"  {label:26}" + _cells(found, label, against, row.kind, regardless=regardless)
+    yield from again_lines(*played_again(found))
+
+
+def again_lines(times, mended):
+    """Of what was played again; nothing where nothing was."""
+    if times:
+        yield f"  played again, as others were on a core: {times}; rounds that count by it: {mended}"
 
 
 def _cells(found, label, against, kind, *, regardless):
@@ -63,6 +70,14 @@ def program_lines(programs):
         cells = [f"{size / 1e6:.0f}" if size else "–" for size in sizes]
         ready = f"{facts['ready_s']:.2f}" if "ready_s" in facts else "–"
         yield f"  {name:26}{ready:>9}{cells[0]:>9}{cells[1]:>11}{cells[2]:>14}   {facts['settings']}"
+
+
+def instruction_lines(found, base):
+    """Of {name: instructions}, beside those of another tree, which may be None."""
+    yield f"{'instructions':24}{'this tree':>12}" + (f"{'base':>12}{'ratio':>8}" if base else "")
+    for name, count in found.items():
+        beside = f"{base[name]:12,.0f}{count / base[name]:8.3f}" if base else ""
+        yield f"  {name:22}{count:12,.0f}{beside}"
 
 
 def fact_lines(facts):
