@@ -176,7 +176,7 @@ async def meet(fault, *, alone, fast_path=True):
             await client.send(asked)
             answer = await _answer(client, fault, first, heard)
         if fault.hangs_up:
-            await asyncio.wait_for(first.gone.wait(), 1)
+            await asyncio.wait_for(first.gone.wait(), 10)
         moved = _moved(metrics, await sidecar.metrics())
         _, now, _ = await sidecar.decide(chat(CODE), X_Session_Id="run-1")
         return Seen(

@@ -11,8 +11,6 @@ RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 WANTED = range(10_000, 20_000)
 """A Redis Cluster's bus is 10,000 above its port: never another's port."""
 
-_held = []
-
 
 def free_port():
     """
@@ -37,5 +35,5 @@ def _reserved(port):
     except OSError:
         ours.close()
         return False
-    _held.append(ours)
+    ours.detach()  # the kernel closes it when this process ends
     return True

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from attrs import define, frozen
 
-PATIENCE_S = 10
+PATIENCE_S = 60
 """Longer than anything here takes; who waits so long waits for ever."""
 
 

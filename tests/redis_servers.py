@@ -139,6 +139,10 @@ class Watched:
         port = int(next(answer for answer in answers if len(answer) == 2)[1])
         return next(each for each in self.servers if each.port == port)
 
+    def until_moved(self, before):
+        """Until that Sentinel knows of another master: they tell one another."""
+        _until(lambda: self.master() is not before)
+
 
 SENTINEL_CONF = """\
 port {port}

@@ -21,6 +21,6 @@ set -x
 "$venv/bin/ruff" format --check .
 "$venv/bin/mypy"
 "$venv/bin/lint-imports" --no-cache
-# One process more than there are cores: a third of the time of a test is waiting. In the order of the folders: else files
-# of few tests would come last, which are the long ones, and one would be alone at the end.
-"$venv/bin/pytest" --numprocesses "$(($(nproc) + 1))" --dist loadfile --no-loadscope-reorder "$@"
+# Two processes more than there are cores: half of the time of a test is waiting. In the order of tests/conftest.py: else
+# files of few tests would come last, which are the long ones, and one would be alone at the end.
+"$venv/bin/pytest" --numprocesses "$(($(nproc) + 2))" --dist loadfile --no-loadscope-reorder "$@"

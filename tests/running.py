@@ -79,7 +79,7 @@ class Running:
         Waits until a series has a value, and gives all of them: what a request comes to may be counted a moment after
         its client has its answer.
         """
-        for _ in range(500):
+        for _ in range(1000):
             if (found := await self.metrics()).get(series) == value:
                 return found
             await asyncio.sleep(0.01)

@@ -9,7 +9,7 @@ from attrs import Factory, define, frozen
 from ports import free_port
 from provider import Provider, serving
 
-PATIENCE_S = 3.0
+PATIENCE_S = 10.0
 """For the first answer, or the end of the connection."""
 QUIET_S = 0.25
 """Who answered and then says nothing for so long keeps the connection."""
@@ -94,7 +94,7 @@ async def nginx(folder, behind):
 
 
 async def _listens(port):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -17,6 +17,7 @@ import pytest
 import pytest_asyncio
 from attrs import define, evolve, field
 from playwright.async_api import async_playwright, expect
+from ports import free_port
 from provider import COMPLETION, KEYS, answers, before, entry, refuses
 from provider import serving as provider_double
 from running import CODE, CONFIG, Running, chat, serve
@@ -443,8 +444,8 @@ async def test_a_page_that_nobody_sees_asks_nothing(running, look):
 
 
 async def test_a_sidecar_that_stops_is_seen_to_have_stopped_and_to_be_back(look):
-    async with sidecar() as running:
-        port = int(running.admin.rpartition(":")[2])
+    port = free_port()
+    async with sidecar(admin_port=port) as running:
         await turns(running, "one", 2)
         seen = await look(running)
         await seen.hide(True)  # noqa: FBT003 - the word before says what

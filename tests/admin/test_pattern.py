@@ -68,9 +68,9 @@ def test_whatever_is_sent_is_matched_soon_or_refused(pattern):
         found = compiled(pattern)
     except BadPattern:
         return
-    began = time.perf_counter()
+    began = time.thread_time()
     found.search(NAME)
-    assert time.perf_counter() - began < 0.5
+    assert time.thread_time() - began < 0.5
 
 
 def test_a_pattern_that_a_later_python_may_read_otherwise_is_no_warning():
@@ -81,6 +81,6 @@ def test_a_pattern_that_a_later_python_may_read_otherwise_is_no_warning():
     "pattern", [r".+.+.+\d", ".*.*.*!", r"(.*|.*)\d", r"(a|a|a)(a|a|a)(a|a|a)!", r".*?.*!", ".+.+(.|.|.|.|.|.|.|.|.)!"]
 )
 def test_the_worst_that_is_taken_is_matched_soon(pattern):
-    began = time.perf_counter()
+    began = time.thread_time()
     assert compiled(pattern).search(NAME) is None
-    assert time.perf_counter() - began < 0.5
+    assert time.thread_time() - began < 0.5

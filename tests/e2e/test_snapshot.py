@@ -37,12 +37,17 @@ class Client:
     url: str = ""
     known: dict = field(factory=dict)
     names: Iterator = field(factory=count)
+    slowest_s: float = 0.0
+    """Of all answers: what a busy machine makes of milliseconds."""
 
     async def ask(self, http, session, model):
         body = {"model": model, "messages": [{"role": "user", "content": "hello"}]}
         url = f"{self.url}/routing/v1/chat/completions"
+        began = time.monotonic()
         async with http.post(url, json=body, headers={"x-session-id": session}) as answer:
-            return await answer.json()
+            told = await answer.json()
+        self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+        return told
 
     async def talk(self, http):
         """New sessions and later requests of old ones, until nobody answers."""
@@ -104,7 +109,7 @@ async def test_a_program_that_is_killed_again_and_again_loses_one_interval_at_mo
             await asyncio.gather(*talking)
             logs.append(log)
             read = snapfile.understood(path.read_bytes())
-            assert killed_at - read.began_at_s < INTERVAL_S + LATE_S
+            assert killed_at - read.began_at_s < INTERVAL_S + LATE_S + 5 * client.slowest_s
             assert sum(pin.key.startswith(b"0:0:other-") for pin in read.pins()) == OTHERS
             client.forget_since(read.began_at_s)
             assert client.known

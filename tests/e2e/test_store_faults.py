@@ -13,12 +13,13 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 from attrs import define, evolve, field, frozen
+from ports import free_port
 from redis_servers import cluster, redis_server, sentinels
 from running import CODE, CONFIG, REASONING, chat
 
 KNOWN, NEW, TURNS, AT_ONCE = 30, 20, 4, 5
 PASSWORD = "correct"
-COMMAND_TIMEOUT_S = 0.1
+COMMAND_TIMEOUT_S = 0.25
 SLACK_S = 0.9
 """What a busy machine may add to a request."""
 
@@ -120,9 +121,7 @@ def black_hole(_folder):
 @contextmanager
 def refused(_folder):
     """Nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-    yield Redis(f"redis://127.0.0.1:{port}/0", nothing, nothing)
+    yield Redis(f"redis://127.0.0.1:{free_port()}/0", nothing, nothing)
 
 
 @contextmanager

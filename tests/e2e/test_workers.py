@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager, suppress
 import pytest
 from attrs import define, field
 from forks import Popen
+from ports import free_port
 from provider import CHAT_EVENTS, END, EVENTS_HEAD, KEYS, before, chunk, entry, serving
 from rawclient import connected, request
 from redis_servers import redis_server
@@ -324,7 +325,7 @@ def test_lines_of_two_workers_in_one_pipe_are_whole(fleet, redis, tmp_path):
 
 
 def test_workers_without_a_parent_end_and_leave_nothing(fleet, redis, tmp_path):
-    with fleet(tmp_path, shared(redis, "orphans"), "--port", "0") as started:
+    with fleet(tmp_path, shared(redis, "orphans"), "--port", str(free_port())) as started:
         started.read_ports()
         workers = started.workers()
         started.process.kill()

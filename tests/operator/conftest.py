@@ -37,7 +37,7 @@ def admin():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
-    double = Double(AdminPort(f"http://127.0.0.1:{server.server_port}", 2))
+    double = Double(AdminPort(f"http://127.0.0.1:{server.server_port}", 20))
     yield double
     server.shutdown()
     thread.join()

@@ -24,8 +24,8 @@ def test_all_are_asked_at_once_and_none_longer_than_the_bound():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         began = time.monotonic()
-        found = reach([f"http://127.0.0.1:{port}/{n}" for n in range(5)], limit_s=0.3)
-    assert time.monotonic() - began < 1.2
+        found = reach([f"http://127.0.0.1:{port}/{n}" for n in range(30)], limit_s=0.3)
+    assert time.monotonic() - began < 5  # one after the other: 9
     assert {each.trouble for each in found} == {"no answer within 0.3 s"}
 
 

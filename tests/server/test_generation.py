@@ -400,14 +400,14 @@ async def test_under_load_no_request_fails_and_none_sees_half_of_two(reloading):
 
         async def reloads():
             for number in range(20):
+                while counted <= 10 * number:  # noqa: ASYNC110 - so that there is a load
+                    await asyncio.sleep(0.01)
                 assert (await sidecar.reload(texts[(number + 1) % 2]))[0] == 200
-                await asyncio.sleep(0.02)
             over.set()
 
         async with asyncio.timeout(60):
             await asyncio.gather(reloads(), keeps(), *(decides(n) for n in range(4)), *(talks() for _ in range(4)))
         assert seen == {(200, "code_a", "openai/a"), (200, "code_b", "openai/b")}
-        assert counted > 200
         found = await sidecar.metrics()
         assert found['sidecar_config_reloads_total{outcome="success"}'] == 20
 
