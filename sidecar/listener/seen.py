@@ -32,8 +32,8 @@ MOST_ONCE: Final = 1024
 """So many heads that came once are remembered to have come, by a hash."""
 LONGEST_HEAD: Final = 4096
 """In bytes. Coding agents send 500 to 1,500."""
-MOST_MEASURES: Final = 32
-"""So many widths of its two values are remembered of one head."""
+MOST_MEASURES: Final = 8
+"""So many widths of its two values are remembered of one head, each with a copy of the head."""
 _DIGITS: Final = 12
 
 _LENGTH = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")

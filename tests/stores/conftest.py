@@ -3,6 +3,7 @@ A real Redis for the tests of stores: one server for all of them, and for each t
 installed too, they are all run on that as well.
 """
 
+import asyncio
 from contextlib import AsyncExitStack
 from itertools import count
 from shutil import which
@@ -37,6 +38,15 @@ async def reach():
             return client
 
         yield begin
+    await _nothing_more_to_tell()
+
+
+async def _nothing_more_to_tell():
+    """What stores that no test closed were about to tell Redis of."""
+    left = [task for task in asyncio.all_tasks() if task.get_coro().__qualname__.startswith("Tracked.")]
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
 
 
 @pytest.fixture

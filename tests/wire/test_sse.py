@@ -112,8 +112,11 @@ def test_an_event_of_a_mebibyte_in_small_pieces_takes_linear_time():
         assert len(parse(*(event[start : start + 16] for start in range(0, len(event), 16)))) == 1
         return time.process_time() - began
 
+    def least(size):
+        return min(cost(size) for _ in range(3))  # whoever shares the core costs cache, and so processor time
+
     cost(2**16)
-    assert cost(2**20) < 64 * max(cost(2**16), 0.002)
+    assert least(2**20) < 64 * max(least(2**16), 0.002)
 
 
 @pytest.mark.parametrize("piece", [b"data: 0123456789\n", b"0123456789", b"data\n"])
