@@ -12,7 +12,7 @@ from sidecar.errors import InvalidSessionId
 from sidecar.routing.decision import Lookup, Reason
 from sidecar.routing.session import OWN_SOURCES
 from sidecar.telemetry.calls import Calls
-from sidecar.telemetry.counts import AT, Counts, Decided, Kind, Unusual, kind_of
+from sidecar.telemetry.counts import AT, Call, Counts, Decided, Kind, Unusual, kind_of
 from sidecar.telemetry.metrics import NONE, OTHER
 from sidecar.telemetry.record import ANSWERED
 from sidecar.telemetry.tally import Cell, Spread, Tally, Targets
@@ -85,7 +85,7 @@ class Requests:
         if kind.decided is not None:
             self._add_decision(targets, kind.endpoint, kind.decided)
         if kind.call is not None:
-            self._add_call(targets, kind)
+            self._add_call(targets, kind, kind.call)
         return targets
 
     def _add_decision(self, targets: "_Targets", endpoint: str, decided: Decided) -> None:
@@ -97,15 +97,13 @@ class Requests:
             targets.count(add["sidecar_classifier_calls_saved"].cell())
             targets.saved_seconds = add["sidecar_classifier_seconds_saved"].cell()
 
-    def _add_call(self, targets: "_Targets", kind: Kind) -> None:
-        if kind.call is None:
-            return
+    def _add_call(self, targets: "_Targets", kind: Kind, call: Call) -> None:
         if kind.failover is not None:
             targets.count(self._tallies["sidecar_failovers"].cell(kind.failover, "moved" if kind.moved else "kept"))
-        if (provider := kind.call.provider) is not None:
+        if (provider := call.provider) is not None:
             targets.put(AT["attempt_s"], self._spreads["sidecar_upstream_duration_seconds"].bins(provider))
             targets.put(AT["first_byte_s"], self._spreads["sidecar_upstream_first_byte_seconds"].bins(provider))
-        self._calls.add_to(targets, kind, kind.call)
+        self._calls.add_to(targets, kind, call)
 
     def _attempts(self, unusual: Unusual) -> None:
         for attempt in unusual.attempts:

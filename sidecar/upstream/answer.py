@@ -146,20 +146,21 @@ class Answer:
 
     def spoilt(self) -> str:
         """What came is no answer any longer. In words."""
-        self._parser, self.parse, self._over = None, _nothing_more, True
+        self.let_go()
         self.keeps_alive = False
         return "its answer is not HTTP"
 
     def close(self) -> bool:
         """The connection has ended. Whether that is an end of the answer too."""
-        self._parser, self.parse, self._over = None, _nothing_more, True
+        self.let_go()
         self.keeps_alive = False
         self.ended = self.ended or self._until_closed
         return self.ended
 
     def let_go(self) -> None:
         """Nothing more will be fed. What came stays readable."""
-        self._parser, self.parse, self._over = None, _nothing_more, True  # it knows us too
+        # The parser knows us too: so both go at once, without the collector.
+        self._parser, self.parse, self._over = None, _nothing_more, True
 
     @property
     def reason(self) -> str:
@@ -218,8 +219,7 @@ class Answer:
             self.keeps_alive = parser.should_keep_alive()
             if self.keeps_alive and not self._bare:
                 self.form.came(self._lines)
-            # It knows us too: so both go at once, without the collector.
-            self._parser, self.parse, self._over = None, _nothing_more, True
+            self.let_go()
 
     def _framed_by_end(self, shape: Shape, status: int, *, keeps_alive: bool) -> bool:
         """Whether only the end of the connection says where the body ends: RFC 9112 section 6.3."""

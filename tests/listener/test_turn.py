@@ -41,12 +41,18 @@ class Answers:
         outlet.whole(200, None, [], b"served " + await incoming.content.read())
 
 
+async def opened(plainly, **options):
+    """(port, Answers) of a server that asks that door at once where it can."""
+    door = Answers()
+    port = await plainly(door.serve, **options)
+    plainly.server.door.at_once = door.at_once
+    return port, door
+
+
 @pytest.fixture
 async def answers(plainly):
     """(port, Answers, server): the head of `decide()` is known there."""
-    door = Answers()
-    port = await plainly(door.serve)
-    plainly.server.door.at_once = door.at_once
+    port, door = await opened(plainly)
     async with connected(port) as client:
         for _ in range(KNOWN_AFTER):
             assert await asked(client, decide()) == b"served body"
@@ -147,9 +153,7 @@ async def test_while_the_server_drains_every_answer_says_so(answers):
 
 
 async def test_a_connection_that_is_answered_at_once_is_closed_when_it_idles(plainly):
-    door = Answers()
-    port = await plainly(door.serve, keepalive_timeout=0.2)
-    plainly.server.door.at_once = door.at_once
+    port, _ = await opened(plainly, keepalive_timeout=0.2)
     async with connected(port) as client:
         for _ in range(KNOWN_AFTER + 1):
             body = await asked(client, decide())
@@ -158,9 +162,7 @@ async def test_a_connection_that_is_answered_at_once_is_closed_when_it_idles(pla
 
 
 async def test_a_request_is_answered_that_was_read_in_the_very_turn_in_which_its_connection_had_idled_too_long(plainly):
-    door = Answers()
-    port = await plainly(door.serve, keepalive_timeout=0.1)
-    plainly.server.door.at_once = door.at_once
+    port, _ = await opened(plainly, keepalive_timeout=0.1)
     async with connected(port) as client:
         for _ in range(KNOWN_AFTER + 1):
             await asked(client, decide())
